@@ -1,0 +1,159 @@
+import type { AggregateDefinition, Expectation } from '../engine/types.js';
+
+/** A value in a dialect statement: a literal, or `$n`. Literals are text, as PostgreSQL would print them. */
+export type Operand =
+  | { readonly kind: 'literal'; readonly value: string | null }
+  | { readonly kind: 'parameter'; readonly number: number };
+
+/** Columns of INSERT … EVENTS that are not fields. */
+export const RESERVED_COLUMNS = [
+  'aggregate_id',
+  'event_type',
+  'payload',
+  'event_id',
+  'metadata',
+  'expected_version',
+] as const;
+
+/** Columns RETURNING may name. */
+export const RETURNING_COLUMNS = [
+  'aggregate_id',
+  'version',
+  'position',
+  'event_id',
+  'event_hash',
+  'event_type',
+  'actor',
+  'recorded_at',
+] as const;
+export type ReturningColumn = (typeof RETURNING_COLUMNS)[number];
+
+export interface ReturningItem {
+  readonly column: ReturningColumn;
+  /** The name the client sees. */
+  readonly label: string;
+}
+
+/** Where an append's rows come from: constants and parameters, or any query PostgreSQL can run. */
+export type AppendSource =
+  | { readonly kind: 'values'; readonly rows: readonly (readonly Operand[])[] }
+  /** The SQL text of a SELECT or VALUES; `$n` keep their numbers. */
+  | { readonly kind: 'query'; readonly read: ReadStatement };
+
+export interface AppendStatement {
+  readonly kind: 'append';
+  readonly aggregateType: string;
+  /** null: each row names its own event type in the column `event_type`. */
+  readonly eventType: string | null;
+  readonly columns: readonly string[];
+  readonly source: AppendSource;
+  readonly expected: Expectation | { readonly kind: 'operand'; readonly version: Operand };
+  readonly ignoreDuplicate: boolean;
+  readonly returning: readonly ReturningItem[];
+}
+
+export interface CreateAggregateStatement {
+  readonly kind: 'createAggregate';
+  readonly definition: AggregateDefinition;
+  readonly ifNotExists: boolean;
+}
+
+export interface CommentStatement {
+  readonly kind: 'comment';
+  readonly aggregateType: string;
+  readonly comment: string | null;
+}
+
+export interface CallStatement {
+  readonly kind: 'call';
+  readonly procedure: string;
+  readonly args: readonly Operand[];
+}
+
+/** A condition on an engine relation that the engine may apply itself; PostgreSQL still applies the whole WHERE. */
+export interface Condition {
+  readonly column: 'aggregate_id' | 'version' | 'position' | 'recorded_at' | 'event_type';
+  /** `in`: any of the values (also `= ANY`, whose one operand may be an array literal or parameter, see `array`). */
+  readonly operator: '=' | 'in' | '<' | '<=' | '>' | '>=';
+  readonly values: readonly Operand[];
+  /** true: the single operand is a PostgreSQL array (`= ANY($1)`). */
+  readonly array: boolean;
+}
+
+export type AsOfClause = {
+  readonly kind: 'version' | 'timestamp' | 'position';
+  readonly operand: Operand;
+};
+
+/** A reference, inside a relayed SELECT, to rows only the engine has. */
+export interface EngineRelation {
+  readonly source:
+    | { readonly kind: 'state'; readonly aggregateType: string; readonly asOf: AsOfClause }
+    | { readonly kind: 'events'; /** null: eventful.events, all types. */ readonly aggregateType: string | null }
+    | { readonly kind: 'history'; readonly aggregateType: string }
+    | { readonly kind: 'system'; readonly name: string };
+  /** Byte range (UTF-8) of the name and its AS OF clause in the statement's text. */
+  readonly start: number;
+  readonly end: number;
+  /** The name the relation is known by where the statement gives no alias of its own; null if it does. */
+  readonly implicitAlias: string | null;
+  readonly conditions: readonly Condition[];
+}
+
+/** A plain reference to current state, replaced only when the transaction has uncommitted appends to show. */
+export interface StateReference {
+  readonly aggregateType: string;
+  readonly start: number;
+  readonly end: number;
+  readonly implicitAlias: string | null;
+}
+
+/** Anything relayed to the read model that returns rows: SELECT, VALUES, DECLARE, FETCH, EXPLAIN, COPY … TO, PREPARE. */
+export interface ReadStatement {
+  readonly kind: 'read';
+  readonly sql: string;
+  readonly engineRelations: readonly EngineRelation[];
+  readonly stateReferences: readonly StateReference[];
+  /** Highest `$n` in the text, 0 if none. */
+  readonly parameterCount: number;
+  /** Types of parameters that stand only in an AS OF clause, which PostgreSQL never sees: number → type OID. */
+  readonly asOfParameterTypes: ReadonlyMap<number, number>;
+}
+
+export interface TransactionStatement {
+  readonly kind: 'transaction';
+  readonly action: 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollbackTo';
+  /** The savepoint's name. */
+  readonly name: string | null;
+  readonly chain: boolean;
+  /** As the client wrote it, to be relayed. */
+  readonly sql: string;
+}
+
+/** SET, SHOW, RESET, DISCARD, DEALLOCATE, LISTEN, …: relayed as it is; keeps state in the relay connection. */
+export interface SessionStatement {
+  readonly kind: 'session';
+  readonly tag: 'set' | 'show' | 'reset' | 'discard' | 'deallocate' | 'listen' | 'unlisten' | 'close' | 'other';
+  readonly sql: string;
+  /** The setting's name in lower case, for set, show and reset; null otherwise or for ALL. */
+  readonly setting: string | null;
+  /** For SET: the new value as text; null for DEFAULT. */
+  readonly value: string | null;
+  /** For deallocate: the statement's name, null for ALL. For discard: 'all', 'plans', 'temp', 'sequences'. */
+  readonly target: string | null;
+  readonly local: boolean;
+}
+
+export interface EmptyStatement {
+  readonly kind: 'empty';
+}
+
+export type Statement =
+  | EmptyStatement
+  | AppendStatement
+  | CreateAggregateStatement
+  | CommentStatement
+  | CallStatement
+  | ReadStatement
+  | TransactionStatement
+  | SessionStatement;
