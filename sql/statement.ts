@@ -68,6 +68,8 @@ export interface CallStatement {
   readonly kind: 'call';
   readonly procedure: string;
   readonly args: readonly Operand[];
+  /** For each argument its name where it was given as `name => value`, else null. */
+  readonly names: readonly (string | null)[];
 }
 
 /** A condition on an engine relation that the engine may apply itself; PostgreSQL still applies the whole WHERE. */
@@ -89,7 +91,10 @@ export type AsOfClause = {
 export interface EngineRelation {
   readonly source:
     | { readonly kind: 'state'; readonly aggregateType: string; readonly asOf: AsOfClause }
-    | { readonly kind: 'events'; /** null: eventful.events, all types. */ readonly aggregateType: string | null }
+    | {
+        readonly kind: 'events';
+        /** null: eventful.events, all types. */ readonly aggregateType: string | null;
+      }
     | { readonly kind: 'history'; readonly aggregateType: string }
     | { readonly kind: 'system'; readonly name: string };
   /** Byte range (UTF-8) of the name and its AS OF clause in the statement's text. */
@@ -97,7 +102,18 @@ export interface EngineRelation {
   readonly end: number;
   /** The name the relation is known by where the statement gives no alias of its own; null if it does. */
   readonly implicitAlias: string | null;
+  /** All of them hold together (AND). A parameter's value must be ignored where it does not read as the column's type. */
   readonly conditions: readonly Condition[];
+  readonly frame: RelationFrame;
+}
+
+/** What a replaced relation needs around it besides its alias. */
+export interface RelationFrame {
+  /** SQL in front of and behind the subquery, where a bare one cannot stand (TABLE name, COPY name TO). */
+  readonly before: string;
+  readonly after: string;
+  /** Byte ranges of schema qualifiers (`public.` in `public.patient.status`) that must go with the replacement. */
+  readonly qualifiers: readonly { readonly start: number; readonly end: number }[];
 }
 
 /** A plain reference to current state, replaced only when the transaction has uncommitted appends to show. */
@@ -106,12 +122,20 @@ export interface StateReference {
   readonly start: number;
   readonly end: number;
   readonly implicitAlias: string | null;
+  readonly frame: RelationFrame;
 }
 
 /** Anything relayed to the read model that returns rows: SELECT, VALUES, DECLARE, FETCH, EXPLAIN, COPY … TO, PREPARE. */
 export interface ReadStatement {
   readonly kind: 'read';
+  /**
+   * `copy` takes no parameters (give `rewriteRead` the rows as a literal); `prepare` holds no engine relations;
+   * `fetch` and `execute` run what was declared or prepared before.
+   */
+  readonly form: 'select' | 'explain' | 'declare' | 'fetch' | 'copy' | 'prepare' | 'execute';
   readonly sql: string;
+  /** Characters of the client's text before `sql`: what error positions of the read model must be moved by. */
+  readonly offset: number;
   readonly engineRelations: readonly EngineRelation[];
   readonly stateReferences: readonly StateReference[];
   /** Highest `$n` in the text, 0 if none. */
@@ -128,18 +152,24 @@ export interface TransactionStatement {
   readonly chain: boolean;
   /** As the client wrote it, to be relayed. */
   readonly sql: string;
+  readonly offset: number;
 }
 
 /** SET, SHOW, RESET, DISCARD, DEALLOCATE, LISTEN, …: relayed as it is; keeps state in the relay connection. */
 export interface SessionStatement {
   readonly kind: 'session';
-  readonly tag: 'set' | 'show' | 'reset' | 'discard' | 'deallocate' | 'listen' | 'unlisten' | 'close' | 'other';
+  readonly tag:
+    'set' | 'show' | 'reset' | 'discard' | 'deallocate' | 'listen' | 'unlisten' | 'close' | 'other';
   readonly sql: string;
+  readonly offset: number;
   /** The setting's name in lower case, for set, show and reset; null otherwise or for ALL. */
   readonly setting: string | null;
   /** For SET: the new value as text; null for DEFAULT. */
   readonly value: string | null;
-  /** For deallocate: the statement's name, null for ALL. For discard: 'all', 'plans', 'temp', 'sequences'. */
+  /**
+   * For deallocate: the statement's name, null for ALL. For discard: 'all', 'plans', 'temp', 'sequences'. For listen,
+   * unlisten and close: the channel's or cursor's name, null for all.
+   */
   readonly target: string | null;
   readonly local: boolean;
 }

@@ -1,0 +1,110 @@
+/**
+ * The aggregate types, themselves aggregates: every schema change is an event of the internal type
+ * `eventful.schema`, so it has a position, a hash and an actor like any other change.
+ */
+import { DatabaseError, SqlState } from './errors.js';
+import type { AggregateDefinition, Fields, NewEvent, Schema } from './types.js';
+
+export const SCHEMA_TYPE = 'eventful.schema';
+export const TOKEN_TYPE = 'eventful.token';
+
+/** Type numbers below this belong to internal types. */
+const FIRST_USER_TYPE = 16;
+const INTERNAL: ReadonlyMap<string, number> = new Map([
+  [SCHEMA_TYPE, 1],
+  [TOKEN_TYPE, 2],
+]);
+
+export function isInternalType(type: string): boolean {
+  return INTERNAL.has(type);
+}
+
+export function internalTypeNumber(type: string): number {
+  const number = INTERNAL.get(type);
+  if (number === undefined) throw new Error(`"${type}" is not an internal type`);
+  return number;
+}
+
+interface Described {
+  readonly definition: AggregateDefinition;
+  readonly number: number;
+}
+
+/** Immutable: a change gives a new catalogue, so a failed request leaves no trace. */
+export class Catalogue {
+  readonly schema: Schema;
+
+  private constructor(
+    private readonly types: ReadonlyMap<string, Described>,
+    revision: number,
+  ) {
+    const aggregates = new Map([...types].map(([name, { definition }]) => [name, definition]));
+    this.schema = { revision, aggregates };
+  }
+
+  static readonly empty = new Catalogue(new Map(), 0);
+
+  /** The number in keys of a type, null if there is no such type. */
+  typeNumber(type: string): number | null {
+    return INTERNAL.get(type) ?? this.types.get(type)?.number ?? null;
+  }
+
+  /** The catalogue with a type as the state of its `eventful.schema` aggregate describes it. */
+  with(type: string, state: Fields): Catalogue {
+    const definition = JSON.parse(state['definition'] ?? '') as AggregateDefinition;
+    const number = Number(state['number']);
+    for (const [name, other] of this.types) {
+      if (other.number === number && name !== type)
+        throw new DatabaseError(SqlState.serializationFailure, 'another aggregate was created at the same time', {
+          hint: 'Retry the transaction.',
+        });
+    }
+    const types = new Map(this.types);
+    types.set(type, { definition, number });
+    return new Catalogue(types, this.schema.revision + 1);
+  }
+
+  /**
+   * The event that makes a new aggregate type.
+   * @param also the schema as an open transaction sees it
+   * @throws DatabaseError 42P07 when there is one of that name
+   */
+  createEvent(definition: AggregateDefinition, also: Schema = this.schema): NewEvent {
+    if (also.aggregates.has(definition.type) || this.types.has(definition.type) || INTERNAL.has(definition.type))
+      throw new DatabaseError(SqlState.duplicateTable, `aggregate "${definition.type}" already exists`);
+    // Aggregates an open transaction has made are not in `types` yet; each still needs a number of its own.
+    const uncommitted = [...also.aggregates.keys()].filter((name) => !this.types.has(name)).length;
+    const highest = Math.max(FIRST_USER_TYPE - 1, ...[...this.types.values()].map((t) => t.number)) + uncommitted;
+    return {
+      ...schemaEvent('aggregate_created', definition),
+      payload: { definition: JSON.stringify(definition), number: String(highest + 1) },
+      expected: { kind: 'version', version: 0n },
+    };
+  }
+
+  /** The event that changes an aggregate type. */
+  changeEvent(eventType: string, definition: AggregateDefinition): NewEvent {
+    return schemaEvent(eventType, definition);
+  }
+
+  /** The definition with text fields an open aggregate has just met. */
+  withFields(type: string, fields: readonly string[]): AggregateDefinition {
+    const found = this.types.get(type);
+    if (found === undefined) throw new Error(`no aggregate ${type}`);
+    const added = fields.map((name) => ({ name, type: 'text' }));
+    return { ...found.definition, fields: [...found.definition.fields, ...added] };
+  }
+}
+
+function schemaEvent(eventType: string, definition: AggregateDefinition): NewEvent {
+  return {
+    aggregateType: SCHEMA_TYPE,
+    aggregateId: definition.type,
+    eventType,
+    payload: { definition: JSON.stringify(definition) },
+    metadata: null,
+    eventId: null,
+    expected: { kind: 'any' },
+    ignoreDuplicate: false,
+  };
+}

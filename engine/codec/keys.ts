@@ -1,0 +1,122 @@
+/**
+ * Keys in the store. One prefix byte per kind of record, so that one batch spans them all.
+ *
+ *   agg = u32be(type number) ‖ HMAC-SHA256(indexKey, lp(type)‖lp(id))[0:16]      (no id in the clear; types stay together)
+ *
+ *   'e' agg ‖ u64be(version)         the event
+ *   'l' u64be(first position)        a run of up to 256 entries of the total order
+ *   'k' agg                          the aggregate's own data key, wrapped by the ring
+ *   'h' agg                          the head: current state, right edge of the aggregate's tree
+ *   's' agg ‖ u64be(version)         a snapshot
+ *   'i' HMAC(indexKey, event id)     where that event is: exact idempotency, kept for ever
+ *   't' u8(level) ‖ u64be(index)     nodes of the store tree at levels 8, 16, 24, …
+ *   'u' HMAC(indexKey, token id)     events a limited token has written
+ *   'c' u64be(size)                  signed checkpoints
+ *   'm' name                         one-off records
+ */
+import { createHmac } from 'node:crypto';
+
+export const AGG_BYTES = 20;
+
+export const Prefix = {
+  event: 0x65,
+  log: 0x6c,
+  key: 0x6b,
+  head: 0x68,
+  snapshot: 0x73,
+  id: 0x69,
+  tile: 0x74,
+  usage: 0x75,
+  checkpoint: 0x63,
+  meta: 0x6d,
+} as const;
+type PrefixByte = (typeof Prefix)[keyof typeof Prefix];
+
+function writeU64(target: Buffer, value: number, offset: number): void {
+  target.writeUInt32BE(Math.floor(value / 0x1_0000_0000), offset);
+  target.writeUInt32BE(value >>> 0, offset + 4);
+}
+
+/** prefix ‖ agg ‖ u64be(version) */
+export function versionKey(prefix: PrefixByte, agg: Buffer, version: number): Buffer {
+  const key = Buffer.allocUnsafe(1 + AGG_BYTES + 8);
+  key[0] = prefix;
+  agg.copy(key, 1);
+  writeU64(key, version, 1 + AGG_BYTES);
+  return key;
+}
+
+/** prefix ‖ bytes */
+export function plainKey(prefix: PrefixByte, bytes: Uint8Array): Buffer {
+  const key = Buffer.allocUnsafe(1 + bytes.length);
+  key[0] = prefix;
+  key.set(bytes, 1);
+  return key;
+}
+
+/** prefix ‖ u64be(number) */
+export function numberKey(prefix: PrefixByte, value: number): Buffer {
+  const key = Buffer.allocUnsafe(9);
+  key[0] = prefix;
+  writeU64(key, value, 1);
+  return key;
+}
+
+export function tileKey(level: number, index: number): Buffer {
+  const key = Buffer.allocUnsafe(10);
+  key[0] = Prefix.tile;
+  key[1] = level;
+  writeU64(key, index, 2);
+  return key;
+}
+
+export function metaKey(name: string): Buffer {
+  return plainKey(Prefix.meta, Buffer.from(name));
+}
+
+/** All keys that start with prefix ‖ bytes, as a half-open range. */
+export function prefixRange(prefix: PrefixByte, bytes: Uint8Array = Buffer.alloc(0)): { gte: Buffer; lt: Buffer } {
+  const gte = plainKey(prefix, bytes);
+  const lt = Buffer.from(gte);
+  let i = lt.length - 1;
+  while (lt[i] === 0xff) i--;
+  lt[i] = (lt[i] ?? 0) + 1;
+  return { gte, lt: lt.subarray(0, i + 1) };
+}
+
+export function typePrefix(typeNumber: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(typeNumber, 0);
+  return bytes;
+}
+
+/** Turns names into keys that reveal nothing without the index key. */
+export class Index {
+  constructor(private readonly indexKey: Buffer) {}
+
+  aggregate(typeNumber: number, type: string, id: string): Buffer {
+    const typeBytes = Buffer.from(type);
+    const idBytes = Buffer.from(id);
+    const input = Buffer.allocUnsafe(8 + typeBytes.length + idBytes.length);
+    input.writeUInt32BE(typeBytes.length, 0);
+    typeBytes.copy(input, 4);
+    input.writeUInt32BE(idBytes.length, 4 + typeBytes.length);
+    idBytes.copy(input, 8 + typeBytes.length);
+    const agg = Buffer.allocUnsafe(AGG_BYTES);
+    agg.writeUInt32BE(typeNumber, 0);
+    createHmac('sha256', this.indexKey).update(input).digest().copy(agg, 4, 0, 16);
+    return agg;
+  }
+
+  eventId(eventId: Buffer): Buffer {
+    return plainKey(Prefix.id, this.mac('event', eventId));
+  }
+
+  usage(tokenId: string): Buffer {
+    return plainKey(Prefix.usage, this.mac('token', Buffer.from(tokenId)));
+  }
+
+  private mac(kind: string, bytes: Buffer): Buffer {
+    return createHmac('sha256', this.indexKey).update(kind).update('\0').update(bytes).digest().subarray(0, 16);
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * The commit loop: the one place where the store changes. It takes everything that is waiting, checks and numbers it,
+ * appends one group to the commit log, syncs once, applies the same bytes to the store as one batch, then answers all.
+ * While one group is on its way to disk the next one gathers, which is what makes many writers cheap.
+ */
+import type { Catalogue } from '../catalogue.js';
+import { SCHEMA_TYPE, isInternalType } from '../catalogue.js';
+import { encodeGroup, type Progress } from '../codec/records.js';
+import { DatabaseError, SqlState } from '../errors.js';
+import type { CommitLog } from '../log/log.js';
+import { LruMap } from '../lru.js';
+import { toStateRow } from '../rows.js';
+import type { Head, Repository } from '../repository.js';
+import type { Entry } from '../store/store.js';
+import type { CommittedGroup, NewEvent, Writer } from '../types.js';
+import { encodeGroupEntries } from './encode.js';
+import { Prefetched } from './prefetch.js';
+import { Preview } from './preview.js';
+import { Group, headName, rowOf, type Appended, type Existing, type Staged } from './stage.js';
+
+const HEAD_CACHE = 50_000;
+/** Events that one group may gather; a single larger request still goes through alone. */
+const GROUP_EVENTS_MAX = 8192;
+const DEFAULT_THRESHOLD = 25;
+
+interface Waiting {
+  readonly events: readonly NewEvent[];
+  readonly writer: Writer;
+  readonly durable: boolean;
+  readonly resolve: (rows: Appended[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface LoopState {
+  catalogue: Catalogue;
+  progress: Progress;
+}
+
+/** Microseconds since 1970. */
+export type Clock = () => number;
+
+export class CommitLoop {
+  private readonly waiting: Waiting[] = [];
+  private readonly heads = new LruMap<string, Head>(HEAD_CACHE);
+  private running: Promise<void> | null = null;
+  private failure: DatabaseError | null = null;
+  private closed = false;
+
+  constructor(
+    private readonly repository: Repository,
+    private readonly log: CommitLog,
+    readonly state: LoopState,
+    private readonly clock: Clock,
+    private readonly onCommit: (group: CommittedGroup) => void,
+  ) {}
+
+  /**
+   * Appends events as one unit: all are on disk when this resolves, or none is kept.
+   * @param durable false: answer before the sync (`eventful.synchronous_commit = off`)
+   * @throws DatabaseError 40001, 23505, 42P01, 42703, 42704, 22P02, 53400, 58030
+   */
+  append(
+    events: readonly NewEvent[],
+    writer: Writer,
+    { durable = true }: { readonly durable?: boolean } = {},
+  ): Promise<Appended[]> {
+    if (this.closed)
+      return Promise.reject(new DatabaseError(SqlState.adminShutdown, 'the store is closing'));
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ events, writer, durable, resolve, reject });
+      this.running ??= this.run();
+    });
+  }
+
+  /** The head of an aggregate as of the last commit. */
+  async head(type: string, id: string): Promise<Head | null> {
+    const name = headName(type, id);
+    const cached = this.heads.get(name);
+    if (cached !== undefined) return cached;
+    const number = this.state.catalogue.typeNumber(type);
+    if (number === null) return null;
+    return this.repository.head(this.repository.index.aggregate(number, type, id));
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.running;
+  }
+
+  /** A group of its own that is never written: what a transaction's statements are checked against before COMMIT. */
+  async preview(): Promise<Preview> {
+    const { catalogue, progress } = this.state;
+    const recordedAt = Math.max(this.clock(), progress.recordedAt);
+    const known = await this.prefetch([]);
+    return new Preview(new Group(catalogue, known, progress.position, recordedAt), (events, writer) =>
+      this.prefetch([{ events, writer }]),
+    );
+  }
+
+  private async run(): Promise<void> {
+    // One turn of the event loop lets everything that arrived together join the first group.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.waiting.length > 0) {
+      const batch = this.take();
+      try {
+        await this.commit(batch);
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.running = null;
+  }
+
+  private take(): Waiting[] {
+    let events = 0;
+    let n = 0;
+    for (const request of this.waiting) {
+      if (n > 0 && events + request.events.length > GROUP_EVENTS_MAX) break;
+      events += request.events.length;
+      n++;
+    }
+    return this.waiting.splice(0, n);
+  }
+
+  private async commit(batch: readonly Waiting[]): Promise<void> {
+    if (this.failure !== null) throw this.failure;
+    const known = await this.prefetch(batch);
+    const { progress } = this.state;
+    const recordedAt = Math.max(this.clock(), progress.recordedAt);
+    const group = new Group(this.state.catalogue, known, progress.position, recordedAt);
+    const accepted: { request: Waiting; answers: (Staged | Existing)[] }[] = [];
+    for (const request of batch) {
+      try {
+        for (const event of request.events) known.requireReadable(event);
+        accepted.push({ request, answers: group.add(request.events, request.writer) });
+      } catch (error) {
+        request.reject(error);
+      }
+    }
+    if (group.staged.length > 0) {
+      const durable = accepted.some(({ request }) => request.durable);
+      await this.persist(group, recordedAt, known.keysFor(group), durable);
+    }
+    for (const { request, answers } of accepted) {
+      request.resolve(
+        answers.map((answer) =>
+          'row' in answer ? { ...answer.row, duplicate: true } : { ...rowOf(answer), duplicate: false },
+        ),
+      );
+    }
+  }
+
+  private async persist(
+    group: Group,
+    recordedAt: number,
+    newKeys: readonly Entry[],
+    durable: boolean,
+  ): Promise<void> {
+    const thresholdOf = (type: string): number =>
+      group.catalogue.schema.aggregates.get(type)?.snapshotThreshold ?? DEFAULT_THRESHOLD;
+    const before = this.state.progress;
+    const { entries, progress } = encodeGroupEntries(
+      this.repository,
+      group,
+      before,
+      recordedAt,
+      newKeys,
+      thresholdOf,
+    );
+    try {
+      await this.log.append(
+        {
+          sequence: BigInt(progress.sequence),
+          firstPosition: BigInt(before.position + 1),
+          payload: encodeGroup(entries),
+        },
+        { sync: durable },
+      );
+      await this.repository.store.write(entries);
+    } catch (error) {
+      // The log may or may not hold the group now; only a restart can tell.
+      this.failure =
+        error instanceof DatabaseError
+          ? error
+          : new DatabaseError(SqlState.ioError, 'the store stopped accepting writes', {
+              detail: error instanceof Error ? error.message : String(error),
+              hint: 'Restart the server once the cause is mended; acknowledged events are safe.',
+            });
+      throw this.failure;
+    }
+    this.state.progress = progress;
+    this.state.catalogue = group.catalogue;
+    for (const [name, head] of group.heads) this.heads.set(name, head);
+    this.onCommit({
+      firstPosition: BigInt(before.position + 1),
+      lastPosition: BigInt(progress.position),
+      states: [...group.heads.values()].filter((head) => !isInternalType(head.type)).map(toStateRow),
+      events: group.staged.filter((s) => !s.internal).map(rowOf),
+      schema: group.schemaChanged ? group.catalogue.schema : null,
+    });
+  }
+
+  /** Loads, in two read batches, everything staging will ask for. */
+  private async prefetch(batch: readonly Pick<Waiting, 'events' | 'writer'>[]): Promise<Prefetched> {
+    const prefetched = new Prefetched(this.repository);
+    const aggs = new Map<string, Buffer>();
+    const ids = new Set<string>();
+    const tokens = new Set<string>();
+    const want = (type: string, id: string): void => {
+      const name = headName(type, id);
+      const cached = this.heads.get(name);
+      if (cached !== undefined) prefetched.heads.set(name, cached);
+      const number = this.state.catalogue.typeNumber(type);
+      if (cached !== undefined || number === null || aggs.has(name)) return;
+      aggs.set(name, this.repository.index.aggregate(number, type, id));
+    };
+    for (const { events, writer } of batch) {
+      for (const event of events) {
+        want(event.aggregateType, event.aggregateId);
+        if (this.state.catalogue.schema.aggregates.get(event.aggregateType)?.open === true)
+          want(SCHEMA_TYPE, event.aggregateType);
+        if (event.eventId !== null) ids.add(event.eventId);
+      }
+      if (writer.tokenId !== null && writer.writeLimit !== null) tokens.add(writer.tokenId);
+    }
+    await Promise.all([
+      prefetched.loadHeads(aggs),
+      prefetched.loadEventIds([...ids]),
+      prefetched.loadUsage([...tokens]),
+    ]);
+    return prefetched;
+  }
+}

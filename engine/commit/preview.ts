@@ -1,0 +1,41 @@
+import { isInternalType } from '../catalogue.js';
+import { toStateRow } from '../rows.js';
+import type { NewEvent, Schema, StateRow, Writer } from '../types.js';
+import { rowOf, type Appended, type Group, type Known } from './stage.js';
+
+type Prefetch = (events: readonly NewEvent[], writer: Writer) => Promise<Known & { requireReadable(event: NewEvent): void }>;
+
+/**
+ * The appends of a transaction before COMMIT, checked one statement at a time and visible only to it. Positions, times
+ * and hashes are not final; versions are, as long as nobody else appends to the same aggregates.
+ */
+export class Preview {
+  constructor(
+    private readonly group: Group,
+    private readonly prefetch: Prefetch,
+  ) {}
+
+  /** @throws what CommitLoop.append throws, leaving the preview as it was */
+  async add(events: readonly NewEvent[], writer: Writer): Promise<Appended[]> {
+    const known = await this.prefetch(events, writer);
+    for (const event of events) known.requireReadable(event);
+    this.group.learn(known);
+    return this.group
+      .add(events, writer)
+      .map((answer) =>
+        'row' in answer ? { ...answer.row, duplicate: true } : { ...rowOf(answer), duplicate: false },
+      );
+  }
+
+  /** The schema as the transaction sees it. */
+  schema(): Schema {
+    return this.group.catalogue.schema;
+  }
+
+  /** The aggregates of a type that the transaction has changed, as it left them. */
+  states(aggregateType: string): StateRow[] {
+    return [...this.group.heads.values()]
+      .filter((head) => head.type === aggregateType && !isInternalType(head.type))
+      .map(toStateRow);
+  }
+}

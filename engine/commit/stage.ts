@@ -1,0 +1,257 @@
+/**
+ * Checks and numbers one request against the group that is being built. Nothing is written here: a request either
+ * joins the group whole or leaves it as it was.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { Catalogue, SCHEMA_TYPE, isInternalType } from '../catalogue.js';
+import { commitHash, eventLeaf, type EventBody, type EventHeader } from '../codec/records.js';
+import type { SealKey } from '../crypto/seal.js';
+import { DatabaseError, SqlState } from '../errors.js';
+import { applyEvent } from '../fold.js';
+import type { Head } from '../repository.js';
+import { validateEvent } from '../schema/validate.js';
+import { appendLeaf } from '../tree.js';
+import type { EventRow, Fields, NewEvent, Writer } from '../types.js';
+
+/** A committed event as its request is answered; `duplicate` when it was there before. */
+export interface Appended extends EventRow {
+  readonly duplicate: boolean;
+}
+
+/** An event that has its place in the group. */
+export interface Staged {
+  readonly event: NewEvent;
+  readonly header: EventHeader;
+  readonly body: EventBody;
+  readonly leaf: Buffer;
+  readonly head: Head;
+  /** Set when this event creates its aggregate. */
+  readonly isFirst: boolean;
+  readonly internal: boolean;
+}
+
+/** What staging needs to know of the store; prefetched by the commit loop, so that staging is synchronous. */
+export interface Known {
+  head(name: string): Head | null;
+  agg(typeNumber: number, type: string, id: string): Buffer;
+  /** Makes the key of a new aggregate. */
+  newKey(agg: Buffer): SealKey;
+  /** The event that has this event id, if any is stored. */
+  existing(eventId: string): Existing | null;
+  /** Events a limited token had written before this group. */
+  usage(tokenId: string): number;
+}
+
+export interface Existing {
+  readonly row: EventRow;
+}
+
+export function headName(type: string, id: string): string {
+  return `${type}\0${id}`;
+}
+
+/** The group so far. */
+export class Group {
+  catalogue: Catalogue;
+  readonly staged: Staged[] = [];
+  readonly heads = new Map<string, Head>();
+  readonly usage = new Map<string, number>();
+  private readonly eventIds = new Map<string, Staged>();
+  private readonly revisionBefore: number;
+
+  constructor(
+    catalogue: Catalogue,
+    private known: Known,
+    private readonly basePosition: number,
+    private readonly recordedAt: number,
+  ) {
+    this.catalogue = catalogue;
+    this.revisionBefore = catalogue.schema.revision;
+  }
+
+  get schemaChanged(): boolean {
+    return this.catalogue.schema.revision !== this.revisionBefore;
+  }
+
+  /**
+   * Adds a request: all of its events, or, when it throws, none.
+   * @throws DatabaseError 40001, 23505, 53400 and what validation throws
+   */
+  add(events: readonly NewEvent[], writer: Writer): (Staged | Existing)[] {
+    const attempt = new Attempt(this, this.known, writer, this.basePosition + this.staged.length, this.recordedAt);
+    const answers = events.map((event) => attempt.place(event));
+    const written = attempt.staged.length;
+    if (writer.tokenId !== null && writer.writeLimit !== null && written > 0) {
+      const used = (this.usage.get(writer.tokenId) ?? this.known.usage(writer.tokenId)) + written;
+      if (used > Number(writer.writeLimit)) {
+        throw new DatabaseError(SqlState.configurationLimitExceeded, "the token's write limit is reached", {
+          detail: `It may write ${writer.writeLimit} events in all; this would make ${used}.`,
+          hint: 'Ask an administrator for a new token.',
+        });
+      }
+      this.usage.set(writer.tokenId, used);
+    }
+    this.catalogue = attempt.catalogue;
+    this.staged.push(...attempt.staged);
+    for (const [name, head] of attempt.heads) this.heads.set(name, head);
+    for (const staged of attempt.staged) this.eventIds.set(staged.header.eventId.toString('hex'), staged);
+    return answers;
+  }
+
+  /** Later requests are checked against newly fetched knowledge (a transaction's statements come one by one). */
+  learn(known: Known): void {
+    this.known = known;
+  }
+
+  headOf(name: string): Head | null {
+    return this.heads.get(name) ?? this.known.head(name);
+  }
+
+  stagedWith(eventId: string): Staged | undefined {
+    return this.eventIds.get(eventId);
+  }
+}
+
+/** One request on its way into a group. */
+class Attempt {
+  catalogue: Catalogue;
+  readonly staged: Staged[] = [];
+  readonly heads = new Map<string, Head>();
+
+  constructor(
+    private readonly group: Group,
+    private readonly known: Known,
+    private readonly writer: Writer,
+    private readonly basePosition: number,
+    private readonly recordedAt: number,
+  ) {
+    this.catalogue = group.catalogue;
+  }
+
+  place(event: NewEvent): Staged | Existing {
+    const internal = isInternalType(event.aggregateType);
+    const duplicate = event.eventId === null ? null : this.duplicateOf(event, event.eventId);
+    if (duplicate !== null) return duplicate;
+    if (!internal) {
+      const unseen = validateEvent(this.catalogue.schema, event);
+      if (unseen.length > 0) {
+        const definition = this.catalogue.withFields(event.aggregateType, unseen);
+        this.append(this.catalogue.changeEvent('fields_added', definition), true);
+      }
+    }
+    return this.append(event, internal);
+  }
+
+  /** Idempotency comes before the version check: a repeated append must not fail because it succeeded before. */
+  private duplicateOf(event: NewEvent, eventId: string): Staged | Existing | null {
+    const plain = eventId.replaceAll('-', '');
+    const here =
+      this.staged.find((s) => s.header.eventId.toString('hex') === plain) ?? this.group.stagedWith(plain);
+    const found = here ?? this.known.existing(eventId);
+    if (found === null) return null;
+    const row = 'row' in found ? found.row : rowOf(found);
+    const same =
+      row.aggregateType === event.aggregateType &&
+      row.aggregateId === event.aggregateId &&
+      row.eventType === event.eventType &&
+      (row.metadata ?? '') === (event.metadata ?? '') &&
+      sameFields(row.payload, event.payload);
+    if (same && event.ignoreDuplicate) return 'row' in found ? found : { row };
+    throw new DatabaseError(SqlState.uniqueViolation, 'duplicate event_id', {
+      detail: same
+        ? `The same event was appended as version ${row.version} of its aggregate.`
+        : 'An event with this event_id and other content exists.',
+      ...(same ? { hint: 'Add ON CONFLICT (event_id) DO NOTHING to get the first result again.' } : {}),
+    });
+  }
+
+  private append(event: NewEvent, internal: boolean): Staged {
+    const name = headName(event.aggregateType, event.aggregateId);
+    const before = this.heads.get(name) ?? this.group.headOf(name);
+    checkExpectation(event, before);
+    const number = this.catalogue.typeNumber(event.aggregateType);
+    if (number === null)
+      throw new DatabaseError(SqlState.undefinedTable, `aggregate "${event.aggregateType}" does not exist`);
+    const agg = before?.agg ?? this.known.agg(number, event.aggregateType, event.aggregateId);
+    const version = (before?.version ?? 0) + 1;
+    const body: EventBody = {
+      salt: randomBytes(32),
+      metadata: event.metadata,
+      payload: Buffer.from(JSON.stringify(event.payload)),
+    };
+    const header: EventHeader = {
+      position: this.basePosition + this.staged.length + 1,
+      type: event.aggregateType,
+      id: event.aggregateId,
+      version,
+      eventId: Buffer.from((event.eventId ?? randomUUID()).replaceAll('-', ''), 'hex'),
+      eventType: event.eventType,
+      actor: this.writer.actor,
+      recordedAt: this.recordedAt,
+      commit: commitHash(body),
+    };
+    const leaf = eventLeaf(header);
+    const head: Head = {
+      agg,
+      key: before?.key ?? this.known.newKey(agg),
+      type: event.aggregateType,
+      id: event.aggregateId,
+      version,
+      position: header.position,
+      createdAt: before?.createdAt ?? this.recordedAt,
+      updatedAt: this.recordedAt,
+      archived: before?.archived ?? false,
+      frontier: appendLeaf(before?.frontier ?? [], version - 1, leaf),
+      state: applyEvent(before?.state ?? {}, event.payload),
+    };
+    const staged: Staged = { event, header, body, leaf, head, isFirst: before === null, internal };
+    this.staged.push(staged);
+    this.heads.set(name, head);
+    if (event.aggregateType === SCHEMA_TYPE) this.catalogue = this.catalogue.with(event.aggregateId, head.state);
+    return staged;
+  }
+}
+
+function checkExpectation(event: NewEvent, before: Head | null): void {
+  const actual = before?.version ?? 0;
+  const { expected } = event;
+  if (expected.kind === 'any') return;
+  if (expected.kind === 'exists') {
+    if (actual > 0) return;
+    throw new DatabaseError(SqlState.serializationFailure, 'the aggregate does not exist yet', {
+      detail: `aggregate "${event.aggregateType}": expected an existing aggregate, actual version 0.`,
+    });
+  }
+  if (BigInt(actual) === expected.version) return;
+  throw new DatabaseError(SqlState.serializationFailure, 'the aggregate is at another version than expected', {
+    detail: `aggregate "${event.aggregateType}": expected version ${expected.version}, actual version ${actual}.`,
+    hint: 'Read the aggregate again and retry with its version.',
+  });
+}
+
+function sameFields(a: Fields, b: Fields): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((n) => Object.hasOwn(b, n) && a[n] === b[n]);
+}
+
+export function formatUuid(bytes: Buffer): string {
+  const hex = bytes.toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+export function rowOf(staged: Staged): EventRow {
+  const { header, event, leaf } = staged;
+  return {
+    position: BigInt(header.position),
+    aggregateType: header.type,
+    aggregateId: header.id,
+    version: BigInt(header.version),
+    eventType: header.eventType,
+    payload: event.payload,
+    metadata: event.metadata,
+    actor: header.actor,
+    recordedAt: BigInt(header.recordedAt),
+    eventId: formatUuid(header.eventId),
+    eventHash: leaf.toString('hex'),
+  };
+}

@@ -1,0 +1,409 @@
+/**
+ * The engine: everything below SQL, behind one asynchronous interface that takes and returns plain data.
+ */
+import type { Catalogue } from './catalogue.js';
+import { Catalogue as Catalogues, SCHEMA_TYPE, internalTypeNumber, isInternalType } from './catalogue.js';
+import { Checkpoints, type Checkpoint } from './checkpoint.js';
+import { ByteReader } from './codec/bytes.js';
+import { typePrefix } from './codec/keys.js';
+import { decodeGroup, eventLeaf } from './codec/records.js';
+import { CommitLoop, type Clock } from './commit/loop.js';
+import type { Appended } from './commit/stage.js';
+import type { Preview } from './commit/preview.js';
+import { formatUuid } from './commit/stage.js';
+import type { Keyring } from './crypto/keyring.js';
+import { DatabaseError, SqlState } from './errors.js';
+import type { CommitLog } from './log/log.js';
+import { inclusionPath } from './proofs/merkle.js';
+import type { EventProof } from './proofs/verifier.js';
+import { Reader, type EventFilter, type Ids } from './reader.js';
+import { Repository, type Head } from './repository.js';
+import { toStateRow } from './rows.js';
+import { requireAggregate } from './schema/validate.js';
+import type { Store } from './store/store.js';
+import { StoreTree } from './storeTree.js';
+import { Tokens } from './tokens/tokens.js';
+import { appendLeaf, frontierRoot, type Frontier } from './tree.js';
+import type {
+  AggregateDefinition,
+  AsOf,
+  CommittedGroup,
+  EventRow,
+  HistoryRow,
+  NewEvent,
+  ProjectionSource,
+  Schema,
+  StateRow,
+  Writer,
+} from './types.js';
+import { fail, StoreVerifier, type VerifyOptions, type VerifyReport } from './verify/verify.js';
+import { verifyAggregate } from './verify/aggregate.js';
+
+const BATCH = 500;
+/** Groups replayed into the store at a time while opening. */
+const REPLAY_BYTES = 8 * 1024 * 1024;
+
+export interface EngineParts {
+  readonly store: Store;
+  readonly log: CommitLog;
+  readonly keyring: Keyring;
+  /** Where the last checkpoint is kept beside the store; null: nowhere. */
+  readonly directory: string | null;
+  readonly clock?: Clock;
+  /** Told of failures in the background (checkpoints, flushes). */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** Wall clock in microseconds since 1970. */
+export const systemClock: Clock = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
+
+export class Engine implements ProjectionSource {
+  readonly tokens: Tokens;
+  readonly checkpoints: Checkpoints;
+  private readonly loop: CommitLoop;
+  private readonly reader: Reader;
+  private readonly repository: Repository;
+  private readonly tree: StoreTree;
+  private readonly listeners = new Set<(group: CommittedGroup) => void>();
+  private releasing: Promise<void> = Promise.resolve();
+
+  private constructor(
+    private readonly parts: EngineParts,
+    repository: Repository,
+    loopState: CommitLoop['state'],
+  ) {
+    const clock = parts.clock ?? systemClock;
+    const onError = parts.onError ?? (() => undefined);
+    this.repository = repository;
+    this.loop = new CommitLoop(repository, parts.log, loopState, clock, (group) => this.committed(group));
+    this.reader = new Reader(repository, this.loop);
+    this.tree = new StoreTree(repository);
+    this.checkpoints = new Checkpoints(
+      repository,
+      this.loop,
+      parts.keyring.signingKey,
+      parts.directory,
+      parts.keyring.storeId,
+      onError,
+    );
+    const nowSeconds = (): number => Math.floor(clock() / 1e6);
+    this.tokens = new Tokens(repository, this.loop, parts.keyring.tokenKey, this.storeId, nowSeconds);
+    parts.log.onSegmentFull = (lastSequence) => {
+      this.releasing = this.releasing.then(() => this.release(lastSequence)).catch(onError);
+    };
+  }
+
+  /**
+   * Replays the commit log into the store and checks its tail.
+   * @throws DatabaseError XX001 when log or store are damaged or have lost something
+   */
+  static async open(parts: EngineParts): Promise<Engine> {
+    const repository = new Repository(parts.store, parts.keyring);
+    const applied = await repository.progress();
+    let pending: { key: Buffer; value: Buffer }[] = [];
+    let bytes = 0;
+    for await (const record of parts.log.replay(BigInt(applied.sequence))) {
+      pending.push(...decodeGroup(record.payload));
+      bytes += record.payload.length;
+      if (bytes < REPLAY_BYTES) continue;
+      await parts.store.write(pending);
+      pending = [];
+      bytes = 0;
+    }
+    if (pending.length > 0) await parts.store.write(pending);
+    const progress = await repository.progress();
+    const catalogue = await loadCatalogue(repository);
+    const engine = new Engine(parts, repository, { progress, catalogue });
+    await engine.checkpoints.checkTail(engine.tree);
+    await engine.tokens.load();
+    return engine;
+  }
+
+  /** Hex. */
+  get storeId(): string {
+    return this.parts.keyring.storeId.toString('hex');
+  }
+
+  committedPosition(): bigint {
+    return BigInt(this.loop.state.progress.position);
+  }
+
+  schema(): Schema {
+    return this.catalogue.schema;
+  }
+
+  private get catalogue(): Catalogue {
+    return this.loop.state.catalogue;
+  }
+
+  // Writing
+
+  /** Appends events of user types as one unit. See CommitLoop.append. */
+  async append(
+    events: readonly NewEvent[],
+    writer: Writer,
+    options: { readonly durable?: boolean } = {},
+  ): Promise<Appended[]> {
+    const internal = events.find((event) => isInternalType(event.aggregateType));
+    if (internal !== undefined)
+      throw new DatabaseError(SqlState.undefinedTable, `aggregate "${internal.aggregateType}" does not exist`);
+    return this.loop.append(events, writer, options);
+  }
+
+  /** Appends a transaction, whose DDL stands among its events. */
+  commitTransaction(
+    events: readonly NewEvent[],
+    writer: Writer,
+    options: { readonly durable?: boolean } = {},
+  ): Promise<Appended[]> {
+    return this.loop.append(events, writer, options);
+  }
+
+  /** @throws DatabaseError 42P07 */
+  async createAggregate(definition: AggregateDefinition, writer: Writer): Promise<void> {
+    await this.loop.append([this.createAggregateEvent(definition)], writer);
+  }
+
+  async commentOnAggregate(type: string, comment: string | null, writer: Writer): Promise<void> {
+    await this.loop.append([this.commentEvent(this.schema(), type, comment)], writer);
+  }
+
+  /** The events behind DDL, for transactions that hold several statements. */
+  createAggregateEvent(definition: AggregateDefinition, also: Schema = this.schema()): NewEvent {
+    return this.catalogue.createEvent(definition, also);
+  }
+
+  commentEvent(schema: Schema, type: string, comment: string | null): NewEvent {
+    return this.catalogue.changeEvent('comment_set', { ...requireAggregate(schema, type), comment });
+  }
+
+  /** Starts checking a transaction's appends; `append` them all to commit. */
+  preview(): Promise<Preview> {
+    return this.loop.preview();
+  }
+
+  // Reading
+
+  state(type: string, id: string): Promise<StateRow | null> {
+    return this.reader.state(type, id);
+  }
+
+  states(
+    type: string,
+    ids: Ids,
+    asOf: AsOf | null,
+    signal?: AbortSignal,
+  ): AsyncGenerator<StateRow[]> {
+    return this.reader.states(type, ids, asOf, signal);
+  }
+
+  history(type: string, ids: Ids, signal?: AbortSignal): AsyncGenerator<HistoryRow[]> {
+    return this.reader.history(type, ids, signal);
+  }
+
+  events(filter: EventFilter, signal?: AbortSignal): AsyncGenerator<EventRow[]> {
+    return this.reader.events(filter, signal);
+  }
+
+  /** How many aggregates of a type there are. */
+  countAggregates(type: string): Promise<number> {
+    return this.reader.count(type);
+  }
+
+  // Following
+
+  onCommit(listener: (group: CommittedGroup) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  changedSince(position: bigint): { through: bigint; batches: AsyncIterable<readonly StateRow[]> } {
+    const through = this.committedPosition();
+    return { through, batches: this.changed(Number(position) + 1, Number(through)) };
+  }
+
+  private async *changed(from: number, through: number): AsyncGenerator<readonly StateRow[]> {
+    let aggs = new Map<string, Buffer>();
+    const flush = async (): Promise<StateRow[]> => {
+      const heads = await this.repository.heads([...aggs.values()]);
+      aggs = new Map();
+      return heads.filter((head) => head !== null).map(toStateRow);
+    };
+    if (from > through) return;
+    for await (const { agg } of this.repository.scanLog(from, through)) {
+      if (agg.readUInt32BE(0) < 16) continue;
+      aggs.set(agg.toString('latin1'), Buffer.from(agg));
+      if (aggs.size >= BATCH) yield await flush();
+    }
+    if (aggs.size > 0) yield await flush();
+  }
+
+  async *allStates(aggregateType: string): AsyncGenerator<readonly StateRow[]> {
+    const number = this.catalogue.typeNumber(aggregateType);
+    if (number === null) return;
+    let batch: StateRow[] = [];
+    for await (const head of this.repository.scanHeads(typePrefix(number))) {
+      batch.push(toStateRow(head));
+      if (batch.length < BATCH) continue;
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
+  }
+
+  private committed(group: CommittedGroup): void {
+    this.checkpoints.schedule();
+    for (const listener of this.listeners) listener(group);
+  }
+
+  // Proving
+
+  /**
+   * Verifies everything, one type, or one aggregate.
+   * @throws DatabaseError XX001 naming the first bad version; 42P01, 42704 when there is no such aggregate
+   */
+  async verify(type: string | null, id: string | null, options: VerifyOptions = {}): Promise<VerifyReport> {
+    const { progress } = this.loop.state;
+    if (type === null) return this.storeVerifier(options).run(Buffer.alloc(0));
+    requireAggregate(this.schema(), type);
+    if (id === null)
+      return this.storeVerifier(options).run(typePrefix(this.catalogue.typeNumber(type) ?? 0));
+    const head = await this.requireHead(type, id);
+    const outcome = await verifyAggregate(this.repository, head.agg, head.version, async (event, leaf) =>
+      (await this.repository.logAt(event.position))?.leaf.equals(leaf) === true
+        ? null
+        : 'it is not what the store tree holds',
+    );
+    if ('reason' in outcome) fail(outcome);
+    const difference = await options.compare?.([outcome.state]);
+    if (difference != null)
+      fail({ type, id, version: outcome.state.version.toString(), reason: difference.reason });
+    const root = await this.tree.root(progress.position);
+    if (!root.equals(frontierRoot(progress.frontier)))
+      fail({ type, id, version: String(head.version), reason: "the store tree's root is not the stored one" });
+    return {
+      aggregates: 1,
+      events: head.version,
+      size: progress.position,
+      root: root.toString('hex'),
+      checkpoints: 0,
+    };
+  }
+
+  private storeVerifier(options: VerifyOptions): StoreVerifier {
+    return new StoreVerifier(this.repository, this.checkpoints, this.loop.state.progress, options);
+  }
+
+  private async requireHead(type: string, id: string): Promise<Head> {
+    const head = await this.loop.head(type, id);
+    if (head === null)
+      throw new DatabaseError(SqlState.undefinedObject, `there is no such aggregate of type "${type}"`);
+    return head;
+  }
+
+  checkpoint(): Promise<Checkpoint> {
+    return this.checkpoints.create();
+  }
+
+  /** RFC 6962 consistency path between two sizes of the store tree, hex. */
+  async proveConsistency(size1: number, size2: number): Promise<string[]> {
+    if (size1 > size2 || BigInt(size2) > this.committedPosition())
+      throw new DatabaseError(SqlState.invalidParameterValue, 'the store tree has no such sizes');
+    return (await this.tree.consistency(size1, size2)).map((hash) => Buffer.from(hash).toString('hex'));
+  }
+
+  /**
+   * What an offline verifier needs to check one event (see proofs/verifier.ts).
+   * @throws DatabaseError 42P01, 42704, and XX001 when the event cannot be read
+   */
+  async prove(
+    type: string,
+    id: string,
+    version: bigint,
+  ): Promise<{ readonly proof: EventProof; readonly eventHash: string }> {
+    requireAggregate(this.schema(), type);
+    const head = await this.requireHead(type, id);
+    const n = Number(version);
+    if (n < 1 || n > head.version)
+      throw new DatabaseError(SqlState.undefinedObject, `version ${version} does not exist`, {
+        detail: `The aggregate is at version ${head.version}.`,
+      });
+    const checkpoint = await this.checkpoint();
+    const leaves: Buffer[] = [];
+    let frontier: Frontier = [];
+    let event = null;
+    for await (const stored of this.repository.scanEvents(head.agg, 1, n)) {
+      const leaf = eventLeaf(stored);
+      frontier = appendLeaf(frontier, leaves.length, leaf);
+      leaves.push(leaf);
+      event = stored;
+    }
+    if (event === null || leaves.length !== n)
+      throw new DatabaseError(SqlState.dataCorrupted, 'an event is missing');
+    const hex = (hashes: readonly Uint8Array[]): string[] => hashes.map((h) => Buffer.from(h).toString('hex'));
+    const proof: EventProof = {
+      event: {
+        aggregateType: event.type,
+        aggregateId: event.id,
+        version: String(event.version),
+        eventId: formatUuid(event.eventId),
+        eventType: event.eventType,
+        actor: event.actor,
+        recordedAt: String(event.recordedAt),
+        metadata: event.body.metadata,
+        payload: event.body.payload.toString('utf8'),
+        salt: event.body.salt.toString('hex'),
+      },
+      position: String(event.position),
+      aggregateRoot: frontierRoot(frontier).toString('hex'),
+      aggregateProof: hex(await inclusionPath(leafRange(leaves), n - 1, 0, n)),
+      storeProof: hex(await this.tree.inclusion(event.position - 1, checkpoint.size)),
+      checkpoint: checkpoint.note,
+    };
+    return { proof, eventHash: eventLeaf(event).toString('hex') };
+  }
+
+  /** Events a limited token has written so far. */
+  async writesUsed(tokenId: string): Promise<bigint> {
+    const key = this.repository.index.usage(tokenId);
+    const value = await this.repository.store.get(key);
+    return value === null ? 0n : BigInt(new ByteReader(this.repository.unseal(key, value)).u64());
+  }
+
+  stats(): { position: bigint; syncs: number; groups: number; logBytes: number } {
+    const { syncs, appends, bytes } = this.parts.log.stats;
+    return { position: this.committedPosition(), syncs, groups: appends, logBytes: bytes };
+  }
+
+  private async release(lastSequence: bigint): Promise<void> {
+    await this.parts.store.flush();
+    await this.parts.log.release(lastSequence);
+  }
+
+  /** Finishes what was begun, signs a last checkpoint and closes log and store. */
+  async close(): Promise<void> {
+    await this.loop.close();
+    await this.checkpoints.close();
+    await this.releasing;
+    await this.parts.store.flush();
+    await this.parts.log.close();
+    await this.parts.store.close();
+  }
+}
+
+function leafRange(leaves: readonly Buffer[]): (start: number, end: number) => Promise<Buffer> {
+  return (start, end) => {
+    let frontier: Frontier = [];
+    for (let i = start; i < end; i++) frontier = appendLeaf(frontier, i - start, leaves[i] ?? Buffer.alloc(32));
+    return Promise.resolve(frontierRoot(frontier));
+  };
+}
+
+async function loadCatalogue(repository: Repository): Promise<Catalogue> {
+  const heads: Head[] = [];
+  for await (const head of repository.scanHeads(typePrefix(internalTypeNumber(SCHEMA_TYPE)))) heads.push(head);
+  // In the order they were made, so that the catalogue lists them as they were declared.
+  heads.sort((a, b) => a.createdAt - b.createdAt || a.position - b.position);
+  return heads.reduce((catalogue, head) => catalogue.with(head.id, head.state), Catalogues.empty);
+}
+

@@ -1,0 +1,59 @@
+/** Proofs from the store tree: leaves come from the total order, inner nodes from every eighth level. */
+import { tileKey } from './codec/keys.js';
+import { DatabaseError, SqlState } from './errors.js';
+import { consistencyPath, inclusionPath, splitPoint } from './proofs/merkle.js';
+import type { Repository } from './repository.js';
+import { appendLeaf, frontierRoot, hashNode, type Frontier } from './tree.js';
+
+const TILE = 256;
+
+function isPowerOfTwo(n: number): boolean {
+  return Number.isInteger(Math.log2(n));
+}
+
+export class StoreTree {
+  constructor(private readonly repository: Repository) {}
+
+  /** MTH over the first `size` appends. */
+  root(size: number): Promise<Buffer> {
+    return size === 0 ? Promise.resolve(frontierRoot([])) : this.range(0, size);
+  }
+
+  /** RFC 6962 inclusion path of position `index + 1` in the tree of `size`. */
+  inclusion(index: number, size: number): Promise<Uint8Array[]> {
+    return inclusionPath((start, end) => this.range(start, end), index, 0, size);
+  }
+
+  /** RFC 6962 consistency path between two sizes. */
+  consistency(size1: number, size2: number): Promise<Uint8Array[]> {
+    return consistencyPath((start, end) => this.range(start, end), size1, size2);
+  }
+
+  /** Hash of the subtree over leaves [start, end), which RFC 6962's recursion has cut out. */
+  private async range(start: number, end: number): Promise<Buffer> {
+    const size = end - start;
+    if (size <= TILE && !(size === TILE && start % TILE === 0)) return this.fromLeaves(start, end);
+    const level = Math.log2(size);
+    if (isPowerOfTwo(size) && level % 8 === 0 && start % size === 0) return this.node(level, start / size);
+    const k = start + splitPoint(size);
+    return hashNode(await this.range(start, k), await this.range(k, end));
+  }
+
+  private async node(level: number, index: number): Promise<Buffer> {
+    const key = tileKey(level, index);
+    const value = await this.repository.store.get(key);
+    if (value === null)
+      throw new DatabaseError(SqlState.dataCorrupted, `node ${index} at level ${level} of the store tree is missing`);
+    return this.repository.unseal(key, value);
+  }
+
+  private async fromLeaves(start: number, end: number): Promise<Buffer> {
+    let frontier: Frontier = [];
+    let count = 0;
+    for await (const { leaf } of this.repository.scanLog(start + 1, end))
+      frontier = appendLeaf(frontier, count++, leaf);
+    if (count !== end - start)
+      throw new DatabaseError(SqlState.dataCorrupted, `positions ${start + 1} to ${end} are not all there`);
+    return frontierRoot(frontier);
+  }
+}

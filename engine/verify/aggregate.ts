@@ -1,0 +1,123 @@
+import { Prefix, plainKey, prefixRange, versionKey } from '../codec/keys.js';
+import { commitHash, decodeFields, eventLeaf, storeLeaf } from '../codec/records.js';
+import { DatabaseError } from '../errors.js';
+import { applyEvent } from '../fold.js';
+import type { Head, Repository, StoredEvent } from '../repository.js';
+import { toStateRow } from '../rows.js';
+import { appendLeaf, frontierRoot, type Frontier } from '../tree.js';
+import type { Fields, StateRow } from '../types.js';
+
+/** The first thing found wrong. */
+export interface Failure {
+  readonly type: string;
+  readonly id: string;
+  readonly version: string;
+  readonly reason: string;
+}
+
+/** Holds an event's recomputed leaf of the store tree against the store; returns what is wrong, or null. */
+export type StoreCheck = (event: StoredEvent, storeLeaf: Buffer) => Promise<string | null> | string | null;
+
+function why(error: unknown): string {
+  return error instanceof DatabaseError ? error.message : 'it cannot be read';
+}
+
+/**
+ * Recomputes one aggregate from its stored events and holds head and snapshots against the result.
+ * @param last the version the total order says is the newest
+ */
+export async function verifyAggregate(
+  repository: Repository,
+  agg: Buffer,
+  last: number,
+  check: StoreCheck,
+): Promise<{ readonly state: StateRow } | Failure> {
+  const name = await nameOf(repository, agg, last);
+  const failure = (version: number, reason: string): Failure => ({ ...name, version: String(version), reason });
+  let frontier: Frontier = [];
+  let state: Fields = {};
+  let createdAt = 0;
+  let latest: StoredEvent | null = null;
+  const snapshots = await snapshotsOf(repository, agg).catch(why);
+  if (typeof snapshots === 'string') return failure(last, `a snapshot: ${snapshots}`);
+  for (let version = 1; version <= last; version++) {
+    const event = await readEvent(repository, agg, version);
+    if (typeof event === 'string') return failure(version, event);
+    if (event.type !== name.type || event.id !== name.id || event.version !== version)
+      return failure(version, 'the event stored here belongs to another place');
+    if (!commitHash(event.body).equals(event.commit))
+      return failure(version, 'payload and metadata are not what was hashed');
+    const leaf = eventLeaf(event);
+    frontier = appendLeaf(frontier, version - 1, leaf);
+    const wrong = await check(event, storeLeaf(event.type, event.id, version, leaf, frontierRoot(frontier)));
+    if (wrong !== null) return failure(version, wrong);
+    state = applyEvent(state, decodeFields(event.body.payload));
+    if (version === 1) createdAt = event.recordedAt;
+    latest = event;
+    const snapshot = snapshots.get(version);
+    if (snapshot !== undefined && !sameFields(snapshot, state))
+      return failure(version, 'the snapshot is not the fold of the events');
+  }
+  let head: Head | null;
+  try {
+    head = await repository.head(agg);
+  } catch (error) {
+    return failure(last, `the head: ${why(error)}`);
+  }
+  if (head === null || latest === null) return failure(last, 'the head is missing');
+  if (head.version !== last || head.position !== latest.position || head.createdAt !== createdAt)
+    return failure(last, 'the head names another version than the newest event');
+  if (!frontierRoot(head.frontier).equals(frontierRoot(frontier)))
+    return failure(last, "the aggregate's tree is not what its events give");
+  if (!sameFields(head.state, state)) return failure(last, 'the state is not the fold of the events');
+  return { state: toStateRow(head) };
+}
+
+async function readEvent(repository: Repository, agg: Buffer, version: number): Promise<StoredEvent | string> {
+  try {
+    return (await repository.event(agg, version)) ?? 'the event is missing';
+  } catch (error) {
+    return why(error);
+  }
+}
+
+/** Type and id, from the head or, where that is damaged, from any event that still opens. */
+async function nameOf(repository: Repository, agg: Buffer, last: number): Promise<{ type: string; id: string }> {
+  const headKey = plainKey(Prefix.head, agg);
+  try {
+    const value = await repository.store.get(headKey);
+    if (value !== null) {
+      const { type, id } = await repository.openHead(agg, value);
+      return { type, id };
+    }
+  } catch {
+    // fall through to the events
+  }
+  for (let version = 1; version <= last; version++) {
+    try {
+      const key = versionKey(Prefix.event, agg, version);
+      const value = await repository.store.get(key);
+      if (value !== null) {
+        const { type, id } = repository.eventHeader(key, value);
+        return { type, id };
+      }
+    } catch {
+      // try the next
+    }
+  }
+  return { type: '?', id: '?' };
+}
+
+async function snapshotsOf(repository: Repository, agg: Buffer): Promise<Map<number, Fields>> {
+  const found = new Map<number, Fields>();
+  for await (const { key, value } of repository.store.scan(prefixRange(Prefix.snapshot, agg))) {
+    const snapshot = await repository.openSnapshot(agg, key, value as Buffer);
+    found.set(snapshot.version, decodeFields(snapshot.state));
+  }
+  return found;
+}
+
+function sameFields(a: Fields, b: Fields): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((n) => Object.hasOwn(b, n) && a[n] === b[n]);
+}

@@ -1,0 +1,197 @@
+/**
+ * CALL verify: re-reads and re-hashes what is stored, bottom up: bytes → commit → leaf → aggregate root → store root
+ * → every signed checkpoint; then holds heads, snapshots and the read model's rows against the fold. Nothing that is
+ * compared is taken from where it is compared with.
+ */
+import { Prefix, tileKey, versionKey } from '../codec/keys.js';
+import type { LogEntry } from '../codec/records.js';
+import type { Checkpoints } from '../checkpoint.js';
+import { isInternalType } from '../catalogue.js';
+import { DatabaseError, SqlState } from '../errors.js';
+import type { Head, Repository } from '../repository.js';
+import { appendLeaf, frontierRoot, type Frontier } from '../tree.js';
+import type { Progress } from '../codec/records.js';
+import type { StateRow } from '../types.js';
+import { verifyAggregate, type Failure } from './aggregate.js';
+
+const READ_MODEL_BATCH = 500;
+
+export interface VerifyReport {
+  readonly aggregates: number;
+  readonly events: number;
+  /** Size of the store tree that was recomputed. */
+  readonly size: number;
+  /** Its root, hex. */
+  readonly root: string;
+  /** Signed checkpoints that were held against it. */
+  readonly checkpoints: number;
+}
+
+export interface VerifyOptions {
+  readonly signal?: AbortSignal;
+  /** Compares folded states with the read model; returns the first that differs. */
+  readonly compare?: (states: readonly StateRow[]) => Promise<{ state: StateRow; reason: string } | null>;
+}
+
+/** @throws DatabaseError XX001 whose detail names aggregate, id and first bad version */
+export function fail(failure: Failure): never {
+  const { type, id, version, reason } = failure;
+  throw new DatabaseError(SqlState.dataCorrupted, 'verification failed', {
+    detail: `aggregate "${type}", id "${id}", version ${version}: ${reason}`,
+    hint: 'The data on disk is not what was written. Keep it as evidence and restore from a copy.',
+  });
+}
+
+/** Verifies the whole store, or all aggregates of one type (then the store tree as well, since it spans types). */
+export class StoreVerifier {
+  private leaves: Buffer = Buffer.alloc(0);
+  private readonly lastVersions = new Map<string, number>();
+
+  constructor(
+    private readonly repository: Repository,
+    private readonly checkpoints: Checkpoints,
+    private readonly progress: Progress,
+    private readonly options: VerifyOptions,
+  ) {}
+
+  /** @param typePrefix only aggregates whose agg starts with these bytes */
+  async run(typePrefix: Buffer): Promise<VerifyReport> {
+    await this.readLog();
+    let aggregates = 0;
+    let events = 0;
+    let folded: StateRow[] = [];
+    for (const [name, last] of this.lastVersions) {
+      const agg = Buffer.from(name, 'latin1');
+      if (!agg.subarray(0, typePrefix.length).equals(typePrefix)) continue;
+      this.options.signal?.throwIfAborted();
+      const outcome = await verifyAggregate(this.repository, agg, last, (event, leaf) =>
+        this.leafAt(event.position)?.equals(leaf) === true ? null : 'it is not what the store tree holds',
+      );
+      if ('reason' in outcome) fail(outcome);
+      aggregates++;
+      events += last;
+      if (!isInternalType(outcome.state.aggregateType)) folded.push(outcome.state);
+      if (folded.length >= READ_MODEL_BATCH) {
+        await this.compare(folded);
+        folded = [];
+      }
+    }
+    await this.compare(folded);
+    const checked = await this.verifyTree();
+    return {
+      aggregates,
+      events,
+      size: this.progress.position,
+      root: frontierRoot(this.progress.frontier).toString('hex'),
+      checkpoints: checked,
+    };
+  }
+
+  private async compare(states: readonly StateRow[]): Promise<void> {
+    const difference = states.length > 0 ? await this.options.compare?.(states) : null;
+    if (difference == null) return;
+    const { state, reason } = difference;
+    fail({ type: state.aggregateType, id: state.aggregateId, version: state.version.toString(), reason });
+  }
+
+  private leafAt(position: number): Buffer | null {
+    if (position < 1 || position > this.progress.position) return null;
+    const leaf = this.leaves.subarray((position - 1) * 32, position * 32);
+    return leaf.every((byte) => byte === 0) ? null : leaf;
+  }
+
+  /** Collects every leaf of the total order (32 bytes each) and every aggregate's last version. */
+  private async readLog(): Promise<void> {
+    const size = this.progress.position;
+    this.leaves = Buffer.alloc(size * 32);
+    let next = 1;
+    const take = (entry: LogEntry): void => {
+      entry.leaf.copy(this.leaves, (entry.position - 1) * 32);
+      const name = entry.agg.toString('latin1');
+      this.lastVersions.set(name, Math.max(entry.version, this.lastVersions.get(name) ?? 0));
+      next = entry.position + 1;
+    };
+    try {
+      for await (const entry of this.repository.scanLog(1, size)) {
+        if (entry.position !== next) break;
+        take(entry);
+      }
+    } catch {
+      // Damage in the order itself: what it hides is named by the events that are not found in it.
+    }
+    if (next <= size) await this.recoverLog(next, take);
+  }
+
+  /** Goes on past a damaged part of the order, and finds the aggregates it hid through their heads. */
+  private async recoverLog(from: number, take: (entry: LogEntry) => void): Promise<void> {
+    for (let position = from; position <= this.progress.position; position++) {
+      this.options.signal?.throwIfAborted();
+      const entry = await this.repository.logAt(position).catch(() => null);
+      if (entry !== null) take(entry);
+    }
+    const heads: Head[] = [];
+    try {
+      for await (const head of this.repository.scanHeads()) heads.push(head);
+    } catch {
+      // A damaged head is named when its aggregate is verified.
+    }
+    for (const head of heads) {
+      const name = head.agg.toString('latin1');
+      this.lastVersions.set(name, Math.max(head.version, this.lastVersions.get(name) ?? 0));
+    }
+  }
+
+  /** Recomputes the store tree from the leaves; returns how many checkpoints were held against it. */
+  private async verifyTree(): Promise<number> {
+    const wanted = new Map<number, Buffer>();
+    for await (const checkpoint of this.checkpoints.all())
+      if (checkpoint.size <= this.progress.position) wanted.set(checkpoint.size, checkpoint.root);
+    const beside = this.checkpoints.beside();
+    if (beside !== null && beside.size <= this.progress.position) wanted.set(beside.size, beside.root);
+    let frontier: Frontier = [];
+    const nodes: { level: number; index: number; hash: Buffer }[] = [];
+    for (let position = 1; position <= this.progress.position; position++) {
+      const leaf = this.leaves.subarray((position - 1) * 32, position * 32);
+      frontier = appendLeaf(frontier, position - 1, Buffer.from(leaf), (level, index, hash) => {
+        if (level % 8 === 0) nodes.push({ level, index, hash });
+      });
+      const signed = wanted.get(position);
+      if (signed !== undefined && !frontierRoot(frontier).equals(signed))
+        await this.failAt(position, 'the store tree is not what its checkpoint signed');
+    }
+    for (const { level, index, hash } of nodes) await this.verifyNode(level, index, hash);
+    if (!frontierRoot(frontier).equals(frontierRoot(this.progress.frontier)))
+      await this.failAt(this.progress.position, "the store tree's root is not the stored one");
+    return wanted.size;
+  }
+
+  private async verifyNode(level: number, index: number, hash: Buffer): Promise<void> {
+    const key = tileKey(level, index);
+    let reason = 'is missing';
+    try {
+      const value = await this.repository.store.get(key);
+      if (value !== null) {
+        if (this.repository.unseal(key, value).equals(hash)) return;
+        reason = 'is another than its leaves give';
+      }
+    } catch {
+      reason = 'is damaged';
+    }
+    await this.failAt(index * 2 ** level + 1, `node ${index} at level ${level} of the store tree ${reason}`);
+  }
+
+  /** Fails naming the event at a position. */
+  private async failAt(position: number, reason: string): Promise<never> {
+    const entry = await this.repository.logAt(position).catch(() => null);
+    if (entry === null) return fail({ type: '?', id: '?', version: '?', reason: `position ${position}: ${reason}` });
+    const key = versionKey(Prefix.event, entry.agg, entry.version);
+    const value = await this.repository.store.get(key).catch(() => null);
+    const header = value === null ? null : this.repository.eventHeader(key, value);
+    return fail({
+      type: header?.type ?? '?',
+      id: header?.id ?? '?',
+      version: entry.version.toString(),
+      reason: `position ${position}: ${reason}`,
+    });
+  }
+}

@@ -1,0 +1,135 @@
+import type { ClientConfig } from 'pg';
+import pg from 'pg';
+import { SYSTEM_RELATIONS } from './relations.js';
+import { quoteIdentifier, quoteLiteral } from './session.js';
+import { guardView } from './views.js';
+
+export const DATABASE = 'eventful';
+
+/** Sees everything; the role of tokens that may read everything. */
+export const READER = 'eventful_reader';
+/** Members may select from every type's relations; which rows, their grants decide. */
+export const ALL_TYPES = 'eventful_all_types';
+
+/** Functions with which a reader could write, or disturb others. Most are open to PUBLIC by default. */
+const FORBIDDEN_FUNCTIONS = [
+  ...['pg_terminate_backend', 'pg_cancel_backend', 'pg_notify', 'pg_logical_emit_message'],
+  ...[
+    'lo_create',
+    'lo_creat',
+    'lo_from_bytea',
+    'lo_put',
+    'lowrite',
+    'lo_truncate',
+    'lo_truncate64',
+    'lo_unlink',
+  ],
+  ...['lo_import', 'lo_export', 'lo_open'],
+];
+
+const TABLES = `
+  CREATE SCHEMA IF NOT EXISTS eventful_internal;
+  REVOKE ALL ON SCHEMA eventful_internal FROM PUBLIC;
+  CREATE TABLE IF NOT EXISTS eventful_internal.cursor (store_id text NOT NULL, position bigint NOT NULL, format int NOT NULL)
+    WITH (fillfactor = 10);
+  CREATE TABLE IF NOT EXISTS eventful_internal.mirror (type text PRIMARY KEY, definition jsonb NOT NULL);
+  CREATE TABLE IF NOT EXISTS eventful_internal.role_grants (
+    role name NOT NULL, aggregate_type text NOT NULL, pattern text NOT NULL, is_prefix boolean NOT NULL,
+    PRIMARY KEY (role, aggregate_type, is_prefix, pattern));`;
+
+/**
+ * session_user, because a client cannot change it. The policies call these through a scalar subquery, so that they run
+ * once per statement, not once per row.
+ */
+const POLICY_FUNCTION = (name: string, isPrefix: boolean): string => `
+  CREATE OR REPLACE FUNCTION eventful_internal.${name}(wanted text) RETURNS text[]
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$ SELECT coalesce(array_agg(pattern), '{}') FROM eventful_internal.role_grants
+          WHERE role = session_user AND aggregate_type IN (wanted, '*') AND is_prefix = ${isPrefix} $$;`;
+
+const GUARD = `
+  CREATE OR REPLACE FUNCTION eventful_internal.answered_by_engine(relation text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE AS $$ BEGIN
+      RAISE EXCEPTION USING ERRCODE = '55000',
+        MESSAGE = format('relation "%s" is answered by the engine and cannot be read this way', relation),
+        HINT = 'Name it directly in the FROM clause of the statement.';
+    END $$;`;
+
+const ROLES = `
+  DO $$ DECLARE wanted text; BEGIN
+    FOREACH wanted IN ARRAY ARRAY['${READER}', '${ALL_TYPES}'] LOOP
+      IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+        EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT', wanted);
+      END IF;
+    END LOOP;
+  END $$;`;
+
+const REVOKES = `
+  REVOKE ALL ON DATABASE ${DATABASE} FROM PUBLIC;
+  GRANT CONNECT ON DATABASE ${DATABASE} TO PUBLIC;
+  REVOKE ALL ON DATABASE template1 FROM PUBLIC;
+  REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+  GRANT USAGE ON SCHEMA public TO PUBLIC;
+  REVOKE ALL ON LANGUAGE plpgsql FROM PUBLIC;
+  REVOKE ALL ON LANGUAGE sql FROM PUBLIC;
+  DO $$ DECLARE found regprocedure; BEGIN
+    FOR found IN SELECT oid::regprocedure FROM pg_proc
+      WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY ('{${FORBIDDEN_FUNCTIONS.join(',')}}')
+    LOOP EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', found); END LOOP;
+  END $$;`;
+
+function systemViews(): string {
+  const views = Object.entries(SYSTEM_RELATIONS).map(([name, columns]) => {
+    const relation = `eventful.${quoteIdentifier(name)}`;
+    // Made anew each time: a later version of the server may have other columns.
+    return `DROP VIEW IF EXISTS ${relation}; ${guardView(relation, columns)}; GRANT SELECT ON ${relation} TO PUBLIC;`;
+  });
+  return `
+    CREATE SCHEMA IF NOT EXISTS eventful;
+    GRANT USAGE ON SCHEMA eventful TO PUBLIC;
+    COMMENT ON SCHEMA eventful IS 'EventfulDB: events, schema, tokens and checkpoints';
+    ${views.join('\n')}`;
+}
+
+/** Creates the database, our own schemas and the safety net. Harmless to repeat. */
+export async function bootstrap(config: ClientConfig): Promise<void> {
+  const client = await connectCreating(config);
+  try {
+    await client.query(
+      [TABLES, POLICY_FUNCTION('granted_ids', false), POLICY_FUNCTION('granted_prefixes', true)].join(''),
+    );
+    await client.query([GUARD, ROLES, REVOKES, systemViews()].join(''));
+    await dropLimitedRoles(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** initdb leaves a database `postgres`; renaming it is quicker than copying a template. */
+async function connectCreating(config: ClientConfig): Promise<pg.Client> {
+  const client = new pg.Client({ ...config, database: DATABASE });
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError) || error.code !== '3D000') throw error;
+  }
+  const outer = new pg.Client({ ...config, database: 'template1' });
+  await outer.connect();
+  await outer.query(`ALTER DATABASE postgres RENAME TO ${DATABASE}`);
+  const comment = quoteLiteral('EventfulDB read model: the current state of every aggregate');
+  await outer.query(`COMMENT ON DATABASE ${DATABASE} IS ${comment}`).catch(() => undefined);
+  await outer.end();
+  const renamed = new pg.Client({ ...config, database: DATABASE });
+  await renamed.connect();
+  return renamed;
+}
+
+/** Roles of an earlier server's tokens: their passwords are forgotten, and those still needed are made again. */
+async function dropLimitedRoles(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ role: string }>(
+    `SELECT quote_ident(rolname) AS role FROM pg_roles WHERE rolname LIKE 'reader\\_%'`,
+  );
+  await client.query('TRUNCATE eventful_internal.role_grants');
+  if (rows.length > 0) await client.query(`DROP ROLE ${rows.map((row) => row.role).join(', ')}`);
+}

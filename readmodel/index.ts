@@ -1,0 +1,133 @@
+import type { ClientConfig } from 'pg';
+import type { Grant, ProjectionSource } from '../engine/types.js';
+import { bootstrap, DATABASE } from './bootstrap.js';
+import { SILENT, type Logger } from './logger.js';
+import { EmbeddedPostgres, PORT, SUPERUSER } from './postgres.js';
+import { Projector, type RebuildReport } from './projector.js';
+import { Roles, type RoleLogin } from './roles.js';
+import { Session, type Rows } from './session.js';
+
+export { RESERVED_FIELD_NAMES, relationColumns, relationName, SYSTEM_RELATIONS } from './relations.js';
+export type { RelationColumn, SystemRelation, TypeRelation } from './relations.js';
+export { removeReadModel } from './postgres.js';
+export type { Logger } from './logger.js';
+export type { RebuildReport } from './projector.js';
+export type { RoleLogin } from './roles.js';
+
+export interface ReadModelOptions {
+  readonly source: ProjectionSource;
+  /** Where to put `eventful-<store id>/`; by default /dev/shm, which must then be memory with room enough. */
+  readonly directory?: string | undefined;
+  readonly logger?: Logger | undefined;
+  readonly onRebuildProgress?: ((rows: number) => void) | undefined;
+}
+
+/** How to connect to the read model as a role: what pg takes, and all a relay needs. */
+export interface ReadModelConnection {
+  /** Directory of the Unix socket `.s.PGSQL.<port>`. */
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+export interface ReadModel {
+  /** Everything up to here is in the tables. */
+  readonly appliedPosition: bigint;
+  /** What the start-up rebuild did; null when there was none. */
+  readonly report: RebuildReport | null;
+  /** Where it lives. */
+  readonly directory: string;
+  /** Process id of the postmaster; null while it is down. */
+  readonly pid: number | null;
+  /**
+   * Resolves once everything up to `position` is in the tables. Rejects with 57P03 when the read model has been down
+   * for more than 10 s, with 57014 when the signal aborts.
+   */
+  waitFor(position: bigint, signal?: AbortSignal): Promise<void>;
+  /** The login that sees exactly what the grants allow to read. */
+  roleFor(grants: readonly Grant[]): Promise<RoleLogin>;
+  connection(role: RoleLogin): ReadModelConnection;
+  /** A statement as superuser, for the server's own use. */
+  query(text: string, values?: readonly unknown[]): Promise<Rows>;
+  on(event: 'down' | 'up', listener: () => void): void;
+  off(event: 'down' | 'up', listener: () => void): void;
+  /** The directory stays, so that the next start only catches up, unless `remove`. */
+  stop(options?: { readonly remove?: boolean }): Promise<void>;
+}
+
+/** Starts the embedded PostgreSQL and brings it up to date with the engine. */
+export async function startReadModel(options: ReadModelOptions): Promise<ReadModel> {
+  const logger = options.logger ?? SILENT;
+  const postgres = new EmbeddedPostgres(options.source.storeId, options.directory, logger);
+  await postgres.start();
+  const superuser = connectionTo(postgres, { user: SUPERUSER, password: postgres.password });
+  const config: ClientConfig = { ...superuser, application_name: 'eventful projector' };
+  const sessions = { projector: new Session(config), server: new Session(config) };
+  let projector: Projector | null = null;
+  const close = async (remove: boolean): Promise<void> => {
+    await projector?.stop();
+    await Promise.all([sessions.projector.close(), sessions.server.close()]);
+    await postgres.stop({ remove });
+  };
+  try {
+    await bootstrap(config).catch(async (error: unknown) => {
+      // Disposable: what cannot be used is made anew, once.
+      logger.warn({ reason: String(error) }, 'the read model cannot be used; making it anew');
+      await postgres.recreate();
+      config.password = postgres.password;
+      await bootstrap(config);
+    });
+    const { source, onRebuildProgress } = options;
+    projector = new Projector({
+      source,
+      session: sessions.projector,
+      connection: config,
+      logger,
+      onRebuildProgress,
+    });
+    await projector.start();
+  } catch (error) {
+    await close(false);
+    throw error;
+  }
+  const following = projector;
+  postgres.on('down', () => following.interrupted("the read model's PostgreSQL is being restarted"));
+  postgres.on('up', () => following.nudge());
+  postgres.on('gaveUp', (error) => following.giveUp(error));
+  return readModel(postgres, projector, sessions.server, close);
+}
+
+function connectionTo(postgres: EmbeddedPostgres, role: RoleLogin): ReadModelConnection {
+  return { host: postgres.socketDirectory, port: PORT, database: DATABASE, ...role };
+}
+
+function readModel(
+  postgres: EmbeddedPostgres,
+  projector: Projector,
+  session: Session,
+  close: (remove: boolean) => Promise<void>,
+): ReadModel {
+  const roles = new Roles(session);
+  let stopped: Promise<void> | null = null;
+  return {
+    get appliedPosition() {
+      return projector.applied;
+    },
+    get report() {
+      return projector.report;
+    },
+    get pid() {
+      return postgres.pid;
+    },
+    directory: postgres.directory,
+    waitFor: (position, signal) => projector.waitFor(position, signal),
+    roleFor: (grants) => roles.roleFor(grants),
+    connection: (role) => connectionTo(postgres, role),
+    query: (text, values) => session.query(text, values),
+    on: (event, listener) => void postgres.on(event, listener),
+    off: (event, listener) => void postgres.off(event, listener),
+    stop: ({ remove = false } = {}) => (stopped ??= close(remove)),
+  };
+}

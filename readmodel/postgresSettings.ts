@@ -1,0 +1,59 @@
+/** The whole of pg_hba.conf: nothing but our socket, and a password for everyone. */
+export const HBA = 'local all all scram-sha-256\n';
+
+/**
+ * The whole of postgresql.conf, written anew at each start. The data is disposable, so nothing is synced; shared memory
+ * segments are files in the data directory because a container's /dev/shm is often 64 MB.
+ */
+export function postgresSettings(socketDirectory: string): string {
+  const settings: Readonly<Record<string, string>> = {
+    listen_addresses: '',
+    port: '5432',
+    unix_socket_directories: socketDirectory,
+    unix_socket_permissions: '0700',
+    max_connections: '200',
+    superuser_reserved_connections: '10',
+    shared_buffers: '128MB',
+    dynamic_shared_memory_type: 'mmap',
+    fsync: 'off',
+    // Without fsync this only hands the log to the kernel. Off, a killed PostgreSQL would forget its latest commits, and
+    // with them positions that readers were already told are applied.
+    synchronous_commit: 'on',
+    full_page_writes: 'off',
+    wal_level: 'minimal',
+    max_wal_senders: '0',
+    max_wal_size: '128MB',
+    min_wal_size: '32MB',
+    max_prepared_transactions: '0',
+    statement_timeout: '0',
+    // Sorts that spill would otherwise fill the memory the directory lives in.
+    temp_file_limit: '1GB',
+    jit: 'off',
+    autovacuum: 'on',
+    autovacuum_naptime: '10s',
+    timezone: 'UTC',
+    log_timezone: 'UTC',
+    datestyle: 'ISO, MDY',
+    lc_messages: 'C',
+    password_encryption: 'scram-sha-256',
+    // The passwords are 256 random bits: stretching them would only slow down every connection.
+    scram_iterations: '1',
+    log_destination: 'stderr',
+    logging_collector: 'off',
+    // LOG and worse; ERROR ranks below LOG here. Errors can quote values, which have no place in a log.
+    log_min_messages: 'log',
+    log_min_error_statement: 'panic',
+    log_checkpoints: 'off',
+    update_process_title: 'on',
+  };
+  return Object.entries(settings)
+    .map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`)
+    .join('');
+}
+
+/** Nothing of our own environment: it may hold keys, and the child belongs to another user. */
+export const CHILD_ENVIRONMENT: Readonly<Record<string, string>> = {
+  PATH: '/usr/bin:/bin',
+  LC_ALL: 'C',
+  TZ: 'UTC',
+};

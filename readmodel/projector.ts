@@ -1,0 +1,330 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import type { DatabaseError } from '../engine/errors.js';
+import type { ProjectionSource, StateRow } from '../engine/types.js';
+import { withoutBlockers } from './blockers.js';
+import { Feed, notifications, type Batch } from './feed.js';
+import type { Logger } from './logger.js';
+import { SchemaMirror, table } from './schemaMirror.js';
+import { sqlstateOf, type Session } from './session.js';
+import { Waiters } from './waiters.js';
+import { batchStatement, isDataError, load, writeIsolating, type TypeRows } from './writer.js';
+
+/** Grows when the tables are built differently: an older read model is then rebuilt. */
+const FORMAT = 1;
+const LOAD_ROWS = 5000;
+
+export interface RebuildReport {
+  readonly rebuiltRows: number;
+  readonly rebuildSeconds: number;
+  readonly rowsPerSecond: number;
+}
+
+export interface ProjectorOptions {
+  readonly source: ProjectionSource;
+  readonly session: Session;
+  readonly connection: pg.ClientConfig;
+  readonly logger: Logger;
+  readonly onRebuildProgress?: ((rows: number) => void) | undefined;
+  readonly maxWaitingStates?: number | undefined;
+}
+
+/**
+ * Follows the engine: whatever was committed is written to the tables, and the position reached is written in the same
+ * transaction. A projector that was interrupted anywhere goes on from there.
+ */
+export class Projector {
+  private readonly positions = new Waiters(-1n);
+  /** A change of the schema need not have a position, so its revision is waited for as well. */
+  private readonly revisions = new Waiters(-1n);
+  report: RebuildReport | null = null;
+  private readonly feed: Feed;
+  private readonly mirror: SchemaMirror;
+  private readonly unsubscribe: () => void;
+  private stopped = false;
+  private mustResume = false;
+  private loop: Promise<void> = Promise.resolve();
+  private readonly stopSignal = new AbortController();
+
+  constructor(private readonly options: ProjectorOptions) {
+    this.feed = new Feed(options.maxWaitingStates);
+    this.mirror = new SchemaMirror(options.logger);
+    // Before the cursor is read: nothing committed from here on is missed.
+    this.unsubscribe = options.source.onCommit((group) => this.feed.add(group));
+  }
+
+  /** Brings the tables up to date, then follows. Rejects when the first part fails. */
+  async start(): Promise<void> {
+    try {
+      await this.resume();
+    } catch (error) {
+      this.unsubscribe();
+      throw error;
+    }
+    this.loop = this.follow();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.unsubscribe();
+    this.stopSignal.abort();
+    this.feed.interrupt();
+    await this.loop;
+    for (const waiters of [this.positions, this.revisions]) waiters.close();
+  }
+
+  get applied(): bigint {
+    return this.positions.applied;
+  }
+
+  /** Resolves once `position`, and the schema as it is now, are in the tables. */
+  async waitFor(position: bigint, signal?: AbortSignal): Promise<void> {
+    const revision = BigInt(this.options.source.schema().revision);
+    if (revision > this.revisions.applied) await this.revisions.waitFor(revision, signal);
+    return this.positions.waitFor(position, signal);
+  }
+
+  /** PostgreSQL is down: whoever waits is patient for a while. */
+  interrupted(reason: string): void {
+    this.mustResume = true;
+    for (const waiters of [this.positions, this.revisions]) waiters.failing(reason);
+  }
+
+  /** PostgreSQL is back: find out where it stands without waiting for the next commit. */
+  nudge(): void {
+    this.mustResume = true;
+    this.feed.interrupt();
+  }
+
+  /** PostgreSQL will not come back. */
+  giveUp(error: DatabaseError): void {
+    for (const waiters of [this.positions, this.revisions]) waiters.fail(error);
+  }
+
+  private async follow(): Promise<void> {
+    let failures = 0;
+    while (!this.stopped) {
+      try {
+        if (failures > 0 || this.mustResume) {
+          this.mustResume = false;
+          await this.resume();
+          for (const waiters of [this.positions, this.revisions]) waiters.working();
+        } else if (this.feed.hasGap) await this.catchUp();
+        else if (!(await this.flush())) await this.feed.idle();
+        failures = 0;
+      } catch (error) {
+        if (this.stopped) return;
+        failures += 1;
+        const reason = error instanceof Error ? error.message : String(error);
+        const details = { sqlstate: sqlstateOf(error), reason, failures };
+        this.options.logger.warn(details, 'the projector was interrupted; it will go on from its cursor');
+        for (const waiters of [this.positions, this.revisions]) waiters.failing(reason);
+        await sleep(Math.min(20 * 2 ** failures, 1000), undefined, { signal: this.stopSignal.signal }).catch(
+          () => undefined,
+        );
+      }
+    }
+  }
+
+  /** Finds out where the tables stand, and closes the distance to the engine. */
+  private async resume(): Promise<void> {
+    const { source, session, logger } = this.options;
+    await session.run((client) => this.mirror.load(client));
+    const { rows } = await session.query('SELECT store_id, position, format FROM eventful_internal.cursor');
+    const [cursor] = rows;
+    const position = cursor === undefined ? -1n : BigInt(String(cursor['position']));
+    const usable =
+      rows.length === 1 && cursor?.['store_id'] === source.storeId && cursor['format'] === FORMAT;
+    if (!usable || position > source.committedPosition() || !this.mirror.isCompatible(source.schema())) {
+      logger.info({ position: String(position) }, 'rebuilding the read model');
+      await this.rebuild();
+    } else {
+      this.positions.advance(position);
+      await this.catchUp();
+    }
+  }
+
+  /** Asks the engine what changed since the cursor; also where the schema changed meanwhile. */
+  private async catchUp(): Promise<void> {
+    const { source, session, logger } = this.options;
+    this.feed.clear();
+    if (!this.mirror.isCompatible(source.schema())) return this.rebuild();
+    await this.syncSchema();
+    const from = this.positions.applied;
+    if (from >= source.committedPosition()) return;
+    const { through, batches } = source.changedSince(from);
+    for await (const states of batches) {
+      for (const [type, rows] of groupByType(states)) {
+        if (this.lacksColumns(type, rows)) await this.syncSchema();
+        for (const known of this.typeRows(type, rows)) {
+          await session.transaction((client) => writeIsolating(client, known, logger));
+        }
+      }
+    }
+    await session.query('UPDATE eventful_internal.cursor SET position = $1', [String(through)]);
+    this.positions.advance(through);
+  }
+
+  /** Writes one batch of commits; false when none wait. */
+  private async flush(): Promise<boolean> {
+    const batch = this.feed.take(this.positions.applied);
+    if (batch === null) return false;
+    try {
+      await this.write(batch);
+    } catch (error) {
+      this.feed.putBack(batch);
+      throw error;
+    }
+    this.positions.advance(batch.lastPosition);
+    return true;
+  }
+
+  private async write(batch: Batch): Promise<void> {
+    const { session, source } = this.options;
+    const unknown = [...batch.states].some(([type, rows]) => this.lacksColumns(type, rows));
+    if (unknown || (batch.schema !== null && batch.schema.revision > this.mirror.revision)) {
+      // Columns are only ever added, so the newest schema fits older states too.
+      const newest = source.schema();
+      if (!this.mirror.isCompatible(newest)) return this.rebuild();
+      await this.syncSchema();
+    }
+    const types = [...batch.states].flatMap(([type, rows]) => this.typeRows(type, rows));
+    const sent = notifications(batch);
+    try {
+      await session.run((client) => client.query(batchStatement(types, batch.lastPosition, sent)));
+    } catch (error) {
+      if (!isDataError(error)) throw error;
+      await this.writeApart(types, batch.lastPosition, sent);
+    }
+  }
+
+  /** A batch PostgreSQL refused: row by row where need be, and without notifications when their queue is full. */
+  private async writeApart(
+    types: readonly TypeRows[],
+    position: bigint,
+    sent: Parameters<typeof batchStatement>[2],
+  ): Promise<void> {
+    const { session, logger } = this.options;
+    const run = (last: typeof sent): Promise<void> =>
+      session.transaction(async (client) => {
+        for (const rows of types) await writeIsolating(client, rows, logger);
+        await client.query(batchStatement([], position, last));
+      });
+    try {
+      await run(sent);
+    } catch (error) {
+      if (!isDataError(error)) throw error;
+      logger.error({ sqlstate: sqlstateOf(error), count: sent.length }, 'notifications were dropped');
+      await run([]);
+    }
+  }
+
+  private async syncSchema(): Promise<void> {
+    const { source, session, connection } = this.options;
+    const schema = source.schema();
+    if (this.mirror.differs(schema)) {
+      await withoutBlockers(connection, session, (client) => this.mirror.apply(client, schema));
+    }
+    this.schemaApplied(schema.revision);
+  }
+
+  private schemaApplied(revision: number): void {
+    this.mirror.revision = revision;
+    this.revisions.advance(BigInt(revision));
+  }
+
+  /** Drops everything and loads the engine's states. Without a cursor meanwhile: interrupted, it starts over. */
+  private async rebuild(): Promise<void> {
+    const { source, session, connection, logger } = this.options;
+    const started = performance.now();
+    this.feed.clear();
+    this.positions.reset();
+    const position = source.committedPosition();
+    const schema = source.schema();
+    await withoutBlockers(connection, session, async (client) => {
+      await client.query('DELETE FROM eventful_internal.cursor');
+      await this.mirror.dropAll(client);
+      await this.mirror.apply(client, schema);
+    });
+    this.schemaApplied(schema.revision);
+    let loaded = 0;
+    for (const type of schema.aggregates.keys()) {
+      loaded = await this.loadType(type, loaded);
+    }
+    await session.query('INSERT INTO eventful_internal.cursor VALUES ($1, $2, $3)', [
+      source.storeId,
+      String(position),
+      FORMAT,
+    ]);
+    await session.query('ANALYZE');
+    const seconds = (performance.now() - started) / 1000;
+    this.report = {
+      rebuiltRows: loaded,
+      rebuildSeconds: seconds,
+      rowsPerSecond: Math.round(loaded / seconds),
+    };
+    logger.info(this.report, 'rebuilt the read model');
+    this.positions.advance(position);
+  }
+
+  private async loadType(type: string, before: number): Promise<number> {
+    const { source, session, logger, onRebuildProgress } = this.options;
+    let loaded = before;
+    // One transaction from TRUNCATE on: PostgreSQL then writes no log for the rows.
+    await session.transaction(async (client) => {
+      await client.query(`TRUNCATE ${table(type)}`);
+      for await (const rows of chunks(source.allStates(type), LOAD_ROWS)) {
+        if (this.lacksColumns(type, rows)) await this.mirror.apply(client, source.schema());
+        for (const known of this.typeRows(type, rows)) await load(client, known, logger);
+        loaded += rows.length;
+        onRebuildProgress?.(loaded);
+      }
+    });
+    return loaded;
+  }
+
+  /** Reading runs ahead of the commits we were told about, so a state may have fields we were not told about yet. */
+  private lacksColumns(type: string, rows: readonly StateRow[]): boolean {
+    const fields = this.mirror.fields(type);
+    if (fields === null) return true;
+    const names = new Set(fields.map((field) => field.name));
+    return rows.some((row) => {
+      for (const name in row.fields) if (!names.has(name)) return true;
+      return false;
+    });
+  }
+
+  /** Rows with the columns their table has; none when the schema no longer has the type. */
+  private typeRows(type: string, rows: readonly StateRow[]): TypeRows[] {
+    const fields = this.mirror.fields(type);
+    return fields === null ? [] : [{ type, fields, rows }];
+  }
+}
+
+function groupByType(states: readonly StateRow[]): Map<string, StateRow[]> {
+  // A batch may hold an aggregate twice, which one INSERT … ON CONFLICT does not take.
+  const latest = new Map<string, Map<string, StateRow>>();
+  for (const state of states) {
+    let ofType = latest.get(state.aggregateType);
+    if (ofType === undefined) latest.set(state.aggregateType, (ofType = new Map<string, StateRow>()));
+    const found = ofType.get(state.aggregateId);
+    if (found === undefined || found.version < state.version) ofType.set(state.aggregateId, state);
+  }
+  return new Map([...latest].map(([type, rows]) => [type, [...rows.values()]]));
+}
+
+async function* chunks(
+  batches: AsyncIterable<readonly StateRow[]>,
+  size: number,
+): AsyncGenerator<readonly StateRow[]> {
+  let waiting: StateRow[] = [];
+  for await (const batch of batches) {
+    for (const row of batch) {
+      waiting.push(row);
+      if (waiting.length < size) continue;
+      yield waiting;
+      waiting = [];
+    }
+  }
+  if (waiting.length > 0) yield waiting;
+}

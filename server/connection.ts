@@ -1,0 +1,297 @@
+/**
+ * One client connection from its first byte: encryption, startup, password, then a session. Everything before the
+ * password is limited in size and time, since it comes from anybody.
+ */
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { TLSSocket, type SecureContext } from 'node:tls';
+import { DatabaseError, SqlState } from '../engine/errors.js';
+import type { Logger } from '../readmodel/index.js';
+import {
+  encodeAuthenticationCleartextPassword,
+  encodeAuthenticationOk,
+  encodeBackendKeyData,
+  encodeNegotiateProtocolVersion,
+} from './protocol/backend/authentication.js';
+import { encodeErrorResponse } from './protocol/backend/error.js';
+import { encodeParameterStatus, encodeReadyForQuery } from './protocol/backend/status.js';
+import { FrameReader, type Frame } from './protocol/frames.js';
+import { decodePassword } from './protocol/frontend/password.js';
+import { looksLikeHttp, looksLikeTls, startupGarbage } from './protocol/garbage.js';
+import { parseStartup, type CancelRequest, type StartupMessage } from './protocol/startup.js';
+import { asDatabaseError } from './session/errors.js';
+import { Output } from './session/output.js';
+import { Session } from './session/session.js';
+import { SessionState, type SessionServices } from './session/state.js';
+
+/** The whole of startup, TLS and password must be done within this time. */
+const AUTHENTICATION_MS = 60_000;
+/** Bytes of requests that may wait while one runs; then the client is no longer read from. */
+const PIPELINE_BYTES = 1024 * 1024;
+const DATABASE = 'eventful';
+/** Startup parameters that are not settings. */
+const NOT_SETTINGS = new Set(['user', 'database', 'replication', 'client_encoding']);
+/** Protocol 3.2 is the newest we speak. */
+const NEWEST_MINOR = 2;
+
+export interface ConnectionServices extends SessionServices {
+  readonly secureContext: SecureContext | null;
+  readonly logger: Logger;
+  /** Finds the session a CancelRequest means. */
+  cancel(request: CancelRequest): void;
+}
+
+type Phase = 'startup' | 'password' | 'session' | 'closed';
+
+export class Connection {
+  readonly secret = randomBytes(32);
+  private phase: Phase = 'startup';
+  private stream: Duplex;
+  private readonly reader = new FrameReader();
+  private readonly output: Output;
+  private session: Session | null = null;
+  private startup: StartupMessage | null = null;
+  private keyBytes = 4;
+  private firstChunk = true;
+  private encrypted = false;
+  private working = false;
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(
+    private readonly socket: Socket,
+    /** What the client knows as its backend's process id. */
+    readonly id: number,
+    /** A Unix socket: as private as TLS. */
+    private readonly isLocal: boolean,
+    private readonly services: ConnectionServices,
+    private readonly onClose: () => void,
+  ) {
+    this.stream = socket;
+    this.output = new Output(socket);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 60_000);
+    this.timer = setTimeout(() => this.destroy(), AUTHENTICATION_MS);
+    this.timer.unref();
+    this.listen(socket);
+    socket.on('close', () => this.closed());
+  }
+
+  /** Checks a CancelRequest's secret without telling by its timing how much was right. */
+  hasSecret(secret: Buffer): boolean {
+    const own = this.secret.subarray(0, this.keyBytes);
+    return secret.length === own.length && timingSafeEqual(secret, own);
+  }
+
+  cancel(): void {
+    this.session?.cancel();
+  }
+
+  /** Says goodbye with 57P01 and closes. */
+  shutdown(): void {
+    this.fatal(
+      new DatabaseError(SqlState.adminShutdown, 'terminating connection due to administrator command'),
+    );
+  }
+
+  private listen(stream: Duplex): void {
+    stream.on('data', (chunk: Buffer) => this.receive(chunk));
+    stream.on('error', () => this.destroy());
+    stream.on('end', () => this.destroy());
+  }
+
+  private receive(chunk: Buffer): void {
+    if (this.phase === 'closed') return;
+    if (this.firstChunk) {
+      this.firstChunk = false;
+      if (looksLikeTls(chunk) && this.services.secureContext !== null && !this.isLocal) {
+        this.startTls(this.services.secureContext, chunk);
+        return;
+      }
+      if (looksLikeHttp(chunk)) {
+        this.fatal(startupGarbage(chunk));
+        return;
+      }
+    }
+    this.reader.push(chunk);
+    if (this.reader.buffered > PIPELINE_BYTES) this.stream.pause();
+    void this.work();
+  }
+
+  /** Takes message after message, one at a time. */
+  private async work(): Promise<void> {
+    if (this.working) return;
+    this.working = true;
+    try {
+      for (let frame = this.next(); frame !== null; frame = this.next()) {
+        await this.handle(frame);
+        const { backlog } = this.output;
+        if (backlog !== null) await backlog;
+        if (this.reader.buffered <= PIPELINE_BYTES && this.stream.isPaused()) this.stream.resume();
+      }
+    } catch (error) {
+      this.fatal(error);
+    } finally {
+      this.working = false;
+    }
+    if (this.phase !== 'closed' && this.stream.isPaused()) this.stream.resume();
+  }
+
+  private next(): Frame | null {
+    return this.phase === 'closed' ? null : this.reader.next();
+  }
+
+  private async handle(frame: Frame): Promise<void> {
+    switch (this.phase) {
+      case 'startup':
+        this.handleStartup(frame);
+        return;
+      case 'password':
+        await this.handlePassword(frame);
+        return;
+      case 'session':
+        if ((await this.session?.handle(frame)) !== true) this.destroy();
+        return;
+      case 'closed':
+    }
+  }
+
+  private handleStartup(frame: Frame): void {
+    const packet = parseStartup(frame.body);
+    switch (packet.kind) {
+      case 'ssl':
+        this.answerSslRequest();
+        return;
+      case 'gssenc':
+        this.refuseBuffered();
+        this.socket.write('N');
+        return;
+      case 'cancel':
+        this.services.cancel(packet);
+        this.destroy();
+        return;
+      case 'startup':
+        this.beginStartup(packet);
+    }
+  }
+
+  /** Bytes sent before the encryption that they were meant to follow may come from somebody else: refuse them. */
+  private refuseBuffered(): void {
+    if (this.reader.buffered === 0) return;
+    this.reader.discard();
+    throw new DatabaseError(SqlState.protocolViolation, 'received unencrypted data after SSL request');
+  }
+
+  private answerSslRequest(): void {
+    this.refuseBuffered();
+    const { secureContext } = this.services;
+    if (secureContext === null || this.isLocal || this.encrypted) {
+      this.socket.write('N');
+      return;
+    }
+    this.socket.write('S');
+    this.startTls(secureContext, null);
+  }
+
+  private startTls(secureContext: SecureContext, first: Buffer | null): void {
+    this.socket.removeAllListeners('data');
+    this.socket.removeAllListeners('end');
+    if (first !== null) this.socket.unshift(first);
+    const secure = new TLSSocket(this.socket, {
+      isServer: true,
+      secureContext,
+      ALPNProtocols: ['postgresql'],
+    });
+    this.encrypted = true;
+    this.stream = secure;
+    this.output.use(secure);
+    this.listen(secure);
+  }
+
+  private beginStartup(packet: StartupMessage): void {
+    const database = packet.parameters.get('database') ?? packet.parameters.get('user') ?? '';
+    if (packet.parameters.has('replication') && packet.parameters.get('replication') !== 'false')
+      throw new DatabaseError(SqlState.featureNotSupported, 'replication connections are not supported yet');
+    if (database !== DATABASE)
+      throw new DatabaseError(SqlState.invalidCatalogName, `database "${database}" does not exist`, {
+        hint: `The database of every EventfulDB server is called "${DATABASE}".`,
+      });
+    const encoding = packet.parameters.get('client_encoding') ?? 'UTF8';
+    if (!/^'?(utf-?8|unicode|sql_ascii)'?$/i.test(encoding))
+      throw new DatabaseError(SqlState.featureNotSupported, 'client_encoding must be UTF8');
+    const unknown = [...packet.extensions.keys()];
+    if (packet.minor > NEWEST_MINOR || unknown.length > 0)
+      this.output.write(encodeNegotiateProtocolVersion(Math.min(packet.minor, NEWEST_MINOR), unknown));
+    if (packet.minor >= 2) this.keyBytes = this.secret.length;
+    this.startup = packet;
+    this.phase = 'password';
+    this.reader.mode = 'authentication';
+    if (!this.encrypted && !this.isLocal && !isLoopback(this.socket.remoteAddress))
+      throw new DatabaseError(SqlState.invalidAuthorization, 'the connection is not encrypted', {
+        hint: 'Connect with sslmode=require.',
+      });
+    this.output.write(encodeAuthenticationCleartextPassword());
+    this.output.flush();
+  }
+
+  private async handlePassword(frame: Frame): Promise<void> {
+    const { password } = decodePassword(frame.body);
+    const { engine, logger } = this.services;
+    const identity = await engine.tokens.authenticate(password);
+    const parameters = this.startup?.parameters ?? new Map<string, string>();
+    const settings = new Map([...parameters].filter(([name]) => !NOT_SETTINGS.has(name)));
+    const state = new SessionState(this.services, identity, settings, this.output);
+    for (const [name, value] of settings) if (name.startsWith('eventful.')) state.settings.set(name, value);
+    let reported: ReadonlyMap<string, string>;
+    try {
+      reported = await state.connect();
+    } catch (error) {
+      const { code, message } = error as { code?: string; message?: string };
+      throw /^(22|42)/.test(code ?? '') ? new DatabaseError(code ?? '', message ?? '') : error;
+    }
+    clearTimeout(this.timer);
+    this.session = new Session(state, (error) => logger.error({ err: error }, 'unforeseen error'));
+    this.phase = 'session';
+    this.reader.mode = 'normal';
+    const { output } = this;
+    output.write(encodeAuthenticationOk());
+    for (const [name, value] of reported)
+      // Which role of the read model stands behind the session is nobody's business.
+      output.write(encodeParameterStatus({ name, value: name === 'session_authorization' ? identity.actor : value }));
+    output.write(
+      encodeBackendKeyData({ processId: this.id, secret: this.secret.subarray(0, this.keyBytes) }),
+    );
+    output.write(encodeReadyForQuery('I'));
+    output.flush();
+    logger.info({ connection: this.id, user: parameters.get('user'), actor: identity.actor }, 'connected');
+  }
+
+  private fatal(error: unknown): void {
+    if (this.phase === 'closed') return;
+    if (!(error instanceof DatabaseError)) this.services.logger.error({ err: error }, 'connection failed');
+    this.output.settle(() => null);
+    this.output.write(encodeErrorResponse(asDatabaseError(error), 'FATAL'));
+    this.output.flush();
+    this.phase = 'closed';
+    this.stream.end();
+    // A client that does not close its side is not waited for.
+    setTimeout(() => this.socket.destroy(), 1000).unref();
+  }
+
+  private destroy(): void {
+    this.phase = 'closed';
+    this.stream.destroy();
+    this.socket.destroy();
+  }
+
+  private closed(): void {
+    this.phase = 'closed';
+    clearTimeout(this.timer);
+    this.session?.close();
+    this.onClose();
+  }
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address);
+}

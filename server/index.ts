@@ -1,0 +1,85 @@
+/** A whole server: engine, read model and listener, started and stopped in the right order. */
+import { openEngine, type StoreKeys } from '../engine/index.js';
+import type { Engine } from '../engine/engine.js';
+import { startReadModel, type Logger, type ReadModel } from '../readmodel/index.js';
+import { prepareParser } from '../sql/parse.js';
+import { Listener } from './listener.js';
+
+export interface ServerOptions extends StoreKeys {
+  readonly directory: string;
+  readonly host: string;
+  readonly port: number;
+  readonly socketDirectory: string | null;
+  readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly maxConnections?: number;
+  /** Where the read model keeps its data; default: memory (/dev/shm). */
+  readonly readModelDirectory?: string;
+  readonly segmentBytes?: number;
+  readonly logger: Logger;
+  readonly onRebuildProgress?: (rows: number) => void;
+}
+
+/** The read model takes 200 connections, of which it and we need some. */
+const MAX_CONNECTIONS = 180;
+
+export interface RunningServer {
+  readonly port: number;
+  readonly unixSocket: string | null;
+  readonly engine: Engine;
+  readonly readModel: ReadModel;
+  /** @param removeReadModel also remove the read model's data from memory */
+  stop(options?: { readonly removeReadModel?: boolean }): Promise<void>;
+}
+
+/** @throws DatabaseError when a key is wrong, the store is damaged or in use, or the port is taken */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { logger } = options;
+  await prepareParser();
+  const engine = await openEngine({
+    directory: options.directory,
+    masterKey: options.masterKey,
+    dek: options.dek,
+    onError: (error) => logger.error({ err: error }, 'background work failed'),
+    ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+  });
+  let readModel: ReadModel | null = null;
+  try {
+    readModel = await startReadModel({
+      source: engine,
+      directory: options.readModelDirectory,
+      logger,
+      onRebuildProgress: options.onRebuildProgress,
+    });
+    const listener = await Listener.start({
+      engine,
+      readModel,
+      host: options.host,
+      port: options.port,
+      socketDirectory: options.socketDirectory,
+      tls: options.tls,
+      maxConnections: options.maxConnections ?? MAX_CONNECTIONS,
+      logger,
+    });
+    return running(engine, readModel, listener);
+  } catch (error) {
+    await readModel?.stop();
+    await engine.close();
+    throw error;
+  }
+}
+
+function running(engine: Engine, readModel: ReadModel, listener: Listener): RunningServer {
+  let stopping: Promise<void> | null = null;
+  const stop = async (removeReadModel: boolean): Promise<void> => {
+    await listener.close();
+    await readModel.stop({ remove: removeReadModel });
+    await engine.close();
+  };
+  return {
+    port: listener.port,
+    unixSocket: listener.unixSocket,
+    engine,
+    readModel,
+    stop: ({ removeReadModel = false } = {}) => (stopping ??= stop(removeReadModel)),
+  };
+}

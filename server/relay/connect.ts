@@ -1,0 +1,70 @@
+import { connect, type Socket } from 'node:net';
+import pg from 'pg';
+import { encodeCancelRequest } from '../protocol/startup.js';
+import type { ReadModelConnection } from '../../readmodel/index.js';
+
+/** A connection to the read model, past its own authentication. */
+export interface BackendConnection {
+  readonly socket: Socket;
+  /** As the read model reported them: server_version, TimeZone, DateStyle, … */
+  readonly parameters: ReadonlyMap<string, string>;
+  /** Asks the read model to cancel what this connection is doing. */
+  cancel(): void;
+}
+
+/** The parts of pg's client that outlive its own protocol loop; not in its published types. */
+interface ClientParts {
+  readonly processID: number;
+  readonly secretKey: number;
+  readonly connection: {
+    readonly stream: Socket;
+    on(
+      event: 'parameterStatus',
+      listener: (message: { parameterName: string; parameterValue: string }) => void,
+    ): void;
+    removeAllListeners(): void;
+  };
+}
+
+/** A setting of the startup packet as an `options` word: spaces and backslashes are escaped as libpq does. */
+function optionWord(name: string, value: string): string {
+  return `-c ${name}=${value.replaceAll(/[\\ ]/g, (c) => `\\${c}`)}`;
+}
+
+/**
+ * Logs in with pg, which knows every way PostgreSQL authenticates, then takes its socket over for the relay.
+ * @param settings startup parameters of the client besides user and database
+ * @throws pg's DatabaseError (with `code`) when the read model refuses, e.g. an unknown setting
+ */
+export async function connectBackend(
+  target: ReadModelConnection,
+  settings: ReadonlyMap<string, string>,
+): Promise<BackendConnection> {
+  const words: string[] = [];
+  for (const [name, value] of settings) words.push(name === 'options' ? value : optionWord(name, value));
+  const client = new pg.Client({
+    ...target,
+    ...(words.length > 0 ? { options: words.join(' ') } : {}),
+    connectionTimeoutMillis: 10_000,
+  });
+  const parts = client as unknown as ClientParts;
+  const parameters = new Map<string, string>();
+  parts.connection.on('parameterStatus', ({ parameterName, parameterValue }) =>
+    parameters.set(parameterName, parameterValue),
+  );
+  // Until the takeover a lost connection is reported by connect(); after it by the relay.
+  client.on('error', () => undefined);
+  await client.connect();
+  const socket = parts.connection.stream;
+  parts.connection.removeAllListeners();
+  socket.removeAllListeners();
+  return { socket, parameters, cancel: () => cancelBackend(target, parts.processID, parts.secretKey) };
+}
+
+function cancelBackend(target: ReadModelConnection, processId: number, secretKey: number): void {
+  const secret = Buffer.alloc(4);
+  secret.writeInt32BE(secretKey);
+  const socket = connect({ path: `${target.host}/.s.PGSQL.${target.port}` });
+  socket.on('error', () => undefined);
+  socket.end(encodeCancelRequest(processId, secret));
+}

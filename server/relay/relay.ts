@@ -1,0 +1,184 @@
+/**
+ * One client's connection to the read model. Messages go out without waiting; what comes back is matched to what was
+ * sent through a queue of expectations, each with a sink that says what to do with it: pass it on to the client as it
+ * is, keep it, or drop it.
+ */
+import type { Socket } from 'node:net';
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import { decodeErrorFields, type ErrorFields } from '../protocol/backend/error.js';
+import { FrameReader, type Frame } from '../protocol/frames.js';
+import { encodeFlush } from '../protocol/frontend/control.js';
+import type { BackendConnection } from './connect.js';
+
+/** What a message sent to the read model is answered with. */
+export type Expected = 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'query';
+
+export interface Sink {
+  /** A message that belongs to the expectation, completing ones included. */
+  message(frame: Frame): void;
+  error(fields: ErrorFields): void;
+}
+
+/** Messages that may come at any time and belong to no request. */
+export type AsyncListener = (frame: Frame) => void;
+
+const MAX_BACKEND_MESSAGE = 300 * 1024 * 1024;
+const code = (letter: string): number => letter.charCodeAt(0);
+
+/** The message types that end each expectation. */
+const COMPLETES: Readonly<Record<Expected, ReadonlySet<number>>> = {
+  parse: new Set([code('1')]),
+  bind: new Set([code('2')]),
+  close: new Set([code('3')]),
+  describe: new Set([code('T'), code('n')]),
+  execute: new Set([code('C'), code('I'), code('s')]),
+  sync: new Set([code('Z')]),
+  query: new Set([code('Z')]),
+};
+const ASYNCHRONOUS = new Set([code('N'), code('S'), code('A')]);
+const ERROR = code('E');
+
+interface Expectation {
+  readonly kind: Expected;
+  readonly sink: Sink;
+}
+
+const DISCARD: Sink = { message: () => undefined, error: () => undefined };
+
+export class Relay {
+  private queue: Expectation[] = [];
+  private waiters: (() => void)[] = [];
+  private readonly reader = new FrameReader({ mode: 'backend', maxMessageBytes: MAX_BACKEND_MESSAGE });
+  private lost: DatabaseError | null = null;
+  /** An error was met and no Sync has answered it yet: the read model skips everything until one. */
+  skipping = false;
+  /** Something was sent since the last Sync. */
+  dirty = false;
+
+  constructor(
+    private readonly backend: BackendConnection,
+    private readonly onAsync: AsyncListener,
+    /** Called after each chunk; a promise makes the relay stop reading until it resolves. */
+    private readonly onChunk: () => Promise<void> | null,
+  ) {
+    const { socket } = backend;
+    socket.on('data', (chunk: Buffer) => this.receive(chunk));
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.fail());
+    socket.resume();
+  }
+
+  get parameters(): ReadonlyMap<string, string> {
+    return this.backend.parameters;
+  }
+
+  get isLost(): boolean {
+    return this.lost !== null;
+  }
+
+  get busy(): boolean {
+    return this.queue.length > 0;
+  }
+
+  /** @throws DatabaseError 08006 once the connection is lost */
+  send(bytes: Buffer, kind: Expected, sink: Sink): void {
+    if (this.lost !== null) throw this.lost;
+    // The read model would drop it unanswered; the client is told nothing more until its Sync either.
+    if (this.skipping && kind !== 'sync') return;
+    this.queue.push({ kind, sink });
+    this.dirty = kind !== 'sync' && kind !== 'query';
+    if (kind === 'sync') this.skipping = false;
+    this.socket.write(bytes);
+  }
+
+  /** Asks for everything that is due, without ending the implicit transaction. */
+  flush(): void {
+    if (this.lost === null) this.socket.write(encodeFlush());
+  }
+
+  /** Resolves when every expectation is met, or dropped by an error or a lost connection. */
+  async idle(): Promise<void> {
+    while (this.queue.length > 0 && this.lost === null)
+      await new Promise<void>((resolve) => this.waiters.push(resolve));
+    if (this.lost !== null) throw this.lost;
+  }
+
+  cancel(): void {
+    if (this.busy) this.backend.cancel();
+  }
+
+  close(): void {
+    this.socket.end(Buffer.from([0x58, 0, 0, 0, 4]));
+    this.socket.destroySoon();
+  }
+
+  private get socket(): Socket {
+    return this.backend.socket;
+  }
+
+  private receive(chunk: Buffer): void {
+    this.reader.push(chunk);
+    try {
+      for (let frame = this.reader.next(); frame !== null; frame = this.reader.next()) this.dispatch(frame);
+    } catch {
+      this.socket.destroy();
+      return;
+    }
+    const backlog = this.onChunk();
+    if (backlog === null) return;
+    this.socket.pause();
+    void backlog.then(() => this.socket.resume());
+  }
+
+  private dispatch(frame: Frame): void {
+    if (ASYNCHRONOUS.has(frame.type)) {
+      this.onAsync(frame);
+      return;
+    }
+    const front = this.queue[0];
+    if (front === undefined) return;
+    if (frame.type === ERROR) {
+      front.sink.error(decodeErrorFields(frame.body));
+      if (front.kind !== 'query' && front.kind !== 'sync') this.skipToSync();
+      return;
+    }
+    front.sink.message(frame);
+    if (!COMPLETES[front.kind].has(frame.type)) return;
+    this.queue.shift();
+    if (this.queue.length === 0) this.wake();
+  }
+
+  /** What was sent behind a failed message is skipped by the read model too. */
+  private skipToSync(): void {
+    const sync = this.queue.findIndex(({ kind }) => kind === 'sync');
+    this.skipping = sync < 0;
+    this.queue = sync < 0 ? [] : this.queue.slice(sync);
+    if (this.queue.length === 0) this.wake();
+  }
+
+  private wake(): void {
+    const { waiters } = this;
+    this.waiters = [];
+    for (const waiter of waiters) waiter();
+  }
+
+  private fail(): void {
+    this.lost = new DatabaseError(SqlState.connectionFailure, 'the connection to the read model was lost', {
+      hint: 'It is being restarted; nothing that was appended is lost. Retry the query.',
+    });
+    const front = this.queue[0];
+    this.queue = [];
+    if (front !== undefined && front.sink !== DISCARD) front.sink.error(lostFields(this.lost));
+    this.wake();
+  }
+}
+
+function lostFields(error: DatabaseError): ErrorFields {
+  return new Map([
+    ['S', 'ERROR'],
+    ['V', 'ERROR'],
+    ['C', error.sqlstate],
+    ['M', error.message],
+    ['H', error.hint ?? ''],
+  ]);
+}

@@ -1,0 +1,146 @@
+/** Questions a session asks the read model for itself, between the client's own messages. */
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { ReadStatement } from '../../sql/statement.js';
+import { errorFromFields } from '../protocol/backend/error.js';
+import { decodeParameterDescription, PARAMETER_DESCRIPTION } from '../protocol/backend/parameter-description.js';
+import { DATA_ROW, ROW_DESCRIPTION, decodeDataRow, decodeRowDescription } from '../protocol/backend/row.js';
+import type { Frame } from '../protocol/frames.js';
+import { encodeBind } from '../protocol/frontend/bind.js';
+import { encodeClose } from '../protocol/frontend/close.js';
+import { encodeSync } from '../protocol/frontend/control.js';
+import { encodeDescribe } from '../protocol/frontend/describe.js';
+import { encodeExecute } from '../protocol/frontend/execute.js';
+import { encodeParse } from '../protocol/frontend/parse.js';
+import type { Expected, Relay } from '../relay/relay.js';
+import type { Parameters } from '../statements/append.js';
+import { prepareRead } from './rewriting.js';
+import type { SessionState } from './state.js';
+
+/** Names a client is most unlikely to use; each question closes what the one before left. */
+const STATEMENT = 'eventful internal';
+const PORTAL = 'eventful internal';
+/** Rows INSERT … SELECT may append in one statement, and their bytes. */
+const MAX_ROWS = 1_000_000;
+const MAX_BYTES = 256 * 1024 * 1024;
+
+export interface QueryRows {
+  readonly columns: number;
+  readonly rows: (string | null)[][];
+}
+
+/** Sends messages of our own and throws the first error; later ones are skipped by the read model until Sync. */
+async function exchange(
+  relay: Relay,
+  messages: readonly (readonly [Expected, Buffer])[],
+  look: (frame: Frame) => void,
+): Promise<void> {
+  let failure: DatabaseError | null = null;
+  const sink = {
+    message: look,
+    error: (fields: Parameters2): void => {
+      failure ??= errorFromFields(fields);
+    },
+  };
+  for (const [kind, bytes] of messages) relay.send(bytes, kind, sink);
+  relay.flush();
+  await relay.idle();
+  if (failure === null) return;
+  // The client will be told and will Sync for itself; simple queries have no Sync of their own.
+  relay.send(encodeSync(), 'sync', { message: () => undefined, error: () => undefined });
+  await relay.idle();
+  throw failure as DatabaseError;
+}
+
+type Parameters2 = ReadonlyMap<string, string>;
+
+async function ask(
+  state: SessionState,
+  sql: string,
+  types: readonly number[],
+  values: readonly (string | null)[],
+): Promise<QueryRows> {
+  await state.relayAnswered();
+  const relay = await state.relayReady();
+  const rows: (string | null)[][] = [];
+  let columns = 0;
+  let bytes = 0;
+  let tooLarge = false;
+  const look = (frame: Frame): void => {
+    if (frame.type === ROW_DESCRIPTION) columns = decodeRowDescription(frame.body).length;
+    if (frame.type !== DATA_ROW) return;
+    bytes += frame.raw.length;
+    tooLarge ||= rows.length >= MAX_ROWS || bytes > MAX_BYTES;
+    if (!tooLarge) rows.push(decodeDataRow(frame.body).map((value) => value?.toString('utf8') ?? null));
+  };
+  const parameters = values.map((value) => (value === null ? null : Buffer.from(value)));
+  await exchange(
+    relay,
+    [
+      ['close', encodeClose({ target: 'statement', name: STATEMENT })],
+      ['parse', encodeParse({ statement: STATEMENT, text: sql, parameterTypes: types })],
+      [
+        'bind',
+        encodeBind({ portal: PORTAL, statement: STATEMENT, parameterFormats: [], parameters, resultFormats: [] }),
+      ],
+      ['describe', encodeDescribe({ target: 'portal', name: PORTAL })],
+      ['execute', encodeExecute(PORTAL)],
+      ['close', encodeClose({ target: 'portal', name: PORTAL })],
+    ],
+    look,
+  );
+  if (tooLarge)
+    throw new DatabaseError(SqlState.programLimitExceeded, 'the query returns too many rows to append at once');
+  return { columns, rows };
+}
+
+/** Runs the query of an INSERT … EVENTS … SELECT; its rows as text. */
+export async function runQuery(
+  state: SessionState,
+  read: ReadStatement,
+  parameters: Parameters,
+  parameterTypes: readonly number[],
+): Promise<QueryRows> {
+  await state.waitForReads();
+  const { sql, extra } = await prepareRead(state, read, parameters, parameterTypes);
+  const own = Array.from({ length: read.parameterCount }, (_, i) => parameters(i + 1));
+  const types = Array.from({ length: read.parameterCount }, (_, i) => parameterTypes[i] ?? 0);
+  return ask(state, sql, types, [...own, ...extra]);
+}
+
+/** The types the read model infers for the parameters of a query. */
+export async function describeParameters(
+  state: SessionState,
+  sql: string,
+  types: readonly number[],
+): Promise<number[]> {
+  await state.relayAnswered();
+  const relay = await state.relayReady();
+  let found: number[] = [];
+  await exchange(
+    relay,
+    [
+      ['close', encodeClose({ target: 'statement', name: STATEMENT })],
+      ['parse', encodeParse({ statement: STATEMENT, text: sql, parameterTypes: types })],
+      ['describe', encodeDescribe({ target: 'statement', name: STATEMENT })],
+    ],
+    (frame) => {
+      if (frame.type === PARAMETER_DESCRIPTION) found = decodeParameterDescription(frame.body);
+    },
+  );
+  return found;
+}
+
+/** A timestamp's text as this session's TimeZone and DateStyle read it, in microseconds since 1970. */
+export async function readTimestamp(state: SessionState, text: string): Promise<bigint> {
+  const iso = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00(:?00)?)$/.exec(text);
+  if (iso !== null) {
+    const seconds = Date.parse(`${text.slice(0, 10)}T${text.slice(11, 19)}Z`);
+    if (!Number.isNaN(seconds))
+      return BigInt(seconds) * 1000n + BigInt((iso[1] ?? '.0').slice(1).padEnd(6, '0'));
+  }
+  const sql = `SELECT (extract(epoch FROM $1::timestamptz) * 1000000)::bigint`;
+  const micros = (await ask(state, sql, [25], [text])).rows[0]?.[0] ?? null;
+  if (micros === null)
+    throw new DatabaseError(SqlState.invalidDatetimeFormat, 'the timestamp must be a moment in time');
+  return BigInt(micros);
+}

@@ -1,0 +1,216 @@
+/** Runs the statements that the engine answers itself. */
+import type { Appended } from '../../engine/commit/stage.js';
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { NewEvent, StateRow } from '../../engine/types.js';
+import type {
+  AppendStatement,
+  CallStatement,
+  CommentStatement,
+  CreateAggregateStatement,
+  Statement,
+} from '../../sql/statement.js';
+import { encodeNoticeResponse } from '../protocol/backend/error.js';
+import type { Format } from '../protocol/bytes.js';
+import {
+  appendParameterTypes,
+  appendResult,
+  buildEvents,
+  columnTypes,
+  returningColumns,
+  valueRows,
+  type Parameters,
+} from '../statements/append.js';
+import { callColumns, runCall } from '../statements/call.js';
+import { encodeOutcome, type Column, type Result } from '../statements/result.js';
+import { compareStates } from '../statements/compare.js';
+import { readTimestamp, runQuery } from './backendQuery.js';
+import type { HeldAnswer } from './output.js';
+import type { SessionState } from './state.js';
+
+export type DialectStatement = AppendStatement | CallStatement | CommentStatement | CreateAggregateStatement;
+
+export function isDialect(statement: Statement): statement is DialectStatement {
+  return ['append', 'call', 'comment', 'createAggregate'].includes(statement.kind);
+}
+
+/** The result's columns; null where the statement returns no rows. */
+export function resultColumns(statement: DialectStatement): readonly Column[] | null {
+  switch (statement.kind) {
+    case 'append':
+      return statement.returning.length > 0 ? returningColumns(statement) : null;
+    case 'call':
+      return callColumns(statement);
+    case 'comment':
+    case 'createAggregate':
+      return null;
+  }
+}
+
+/** Types of the parameters, by number, where the statement itself says so. */
+export function inferredTypes(statement: DialectStatement, state: SessionState): Map<number, number> {
+  if (statement.kind === 'append') return appendParameterTypes(statement, state.transaction.schema());
+  const types = new Map<number, number>();
+  if (statement.kind === 'call') {
+    for (const operand of statement.args) if (operand.kind === 'parameter') types.set(operand.number, 25);
+  }
+  return types;
+}
+
+/** An append whose answer waits for the commit of its implicit transaction. */
+interface HeldAppend extends HeldAnswer {
+  /** A RowDescription to go in front of the rows (simple protocol). */
+  readonly description: Buffer | null;
+  readonly statement: AppendStatement;
+  readonly formats: readonly Format[];
+  readonly events: number;
+}
+
+function noParameters(number: number): never {
+  throw new DatabaseError(SqlState.undefinedParameter, `there is no parameter $${number}`);
+}
+
+export class Dialect {
+  private held: HeldAppend[] = [];
+
+  constructor(private readonly state: SessionState) {}
+
+  /** Runs a statement and writes its rows and CommandComplete (not its RowDescription). */
+  async run(
+    statement: DialectStatement,
+    parameters: Parameters,
+    parameterTypes: readonly number[],
+    formats: readonly Format[],
+  ): Promise<void> {
+    if (statement.kind === 'append') {
+      await this.append(statement, parameters, parameterTypes, formats);
+      return;
+    }
+    await this.releaseHeld();
+    const result = await this.runOther(statement, parameters);
+    for (const chunk of encodeOutcome(result, formats)) this.state.output.write(chunk);
+  }
+
+  /** Runs an append of the simple protocol, whose RowDescription goes with its rows. */
+  async runDescribed(statement: AppendStatement, description: Buffer): Promise<void> {
+    await this.append(statement, noParameters, [], [], description);
+  }
+
+  /** Commits the implicit transaction and answers what was held for it. @throws what the commit throws */
+  async commitImplicit(): Promise<void> {
+    const { state } = this;
+    if (state.explicit || state.transaction.isEmpty) return;
+    const held = this.held;
+    this.held = [];
+    const rows = await state.transaction.commit(state.settings.durable);
+    this.answer(held, rows, true);
+  }
+
+  /** Answers what is held although the commit is still to come, because something behind it must run first. */
+  async releaseHeld(): Promise<void> {
+    const held = this.held;
+    if (held.length === 0) return;
+    this.held = [];
+    this.answer(held, await this.state.transaction.previewDeferred(), false);
+  }
+
+  /** After an error nothing that was held is answered. */
+  forget(): void {
+    this.held = [];
+  }
+
+  private answer(held: readonly HeldAppend[], rows: readonly Appended[], final: boolean): void {
+    let at = 0;
+    const answers = new Map<symbol, Buffer[]>();
+    for (const { answer, description, statement, formats, events } of held) {
+      const result = appendResult(statement, rows.slice(at, at + events), final);
+      const outcome = encodeOutcome(result, formats);
+      answers.set(answer, description === null ? outcome : [description, ...outcome]);
+      at += events;
+    }
+    this.state.output.settle(({ answer }) => answers.get(answer) ?? []);
+  }
+
+  private async append(
+    statement: AppendStatement,
+    parameters: Parameters,
+    parameterTypes: readonly number[],
+    formats: readonly Format[],
+    description: Buffer | null = null,
+  ): Promise<void> {
+    const { state } = this;
+    const events = await this.events(statement, parameters, parameterTypes);
+    for (const event of events) state.access.requireAppend(event.aggregateType, event.aggregateId);
+    const { transaction } = state;
+    if (!state.explicit && !transaction.isPreviewed) {
+      transaction.defer(events);
+      const held = { answer: Symbol('append'), description, statement, formats, events: events.length };
+      this.held.push(held);
+      state.output.hold(held);
+      return;
+    }
+    const pin = statement.returning.some(({ column }) => column === 'version');
+    const rows = await transaction.add(events, pin);
+    if (description !== null) state.output.write(description);
+    for (const chunk of encodeOutcome(appendResult(statement, rows, false), formats)) state.output.write(chunk);
+  }
+
+  private async events(
+    statement: AppendStatement,
+    parameters: Parameters,
+    parameterTypes: readonly number[],
+  ): Promise<NewEvent[]> {
+    if (statement.source.kind === 'values')
+      return buildEvents(statement, valueRows(statement, parameters), parameters);
+    await this.releaseHeld();
+    const rows = await runQuery(this.state, statement.source.read, parameters, parameterTypes);
+    const wanted = columnTypes(statement, this.state.transaction.schema()).length;
+    if (rows.columns !== wanted)
+      throw new DatabaseError(
+        SqlState.syntaxError,
+        `INSERT has ${rows.columns > wanted ? 'more expressions than target columns' : 'more target columns than expressions'}`,
+      );
+    return buildEvents(statement, rows.rows, parameters);
+  }
+
+  private async runOther(
+    statement: Exclude<DialectStatement, AppendStatement>,
+    parameters: Parameters,
+  ): Promise<Result> {
+    const { state } = this;
+    switch (statement.kind) {
+      case 'createAggregate':
+        return this.createAggregate(statement);
+      case 'comment': {
+        state.access.requireAdmin('change the schema');
+        const { aggregateType, comment } = statement;
+        const event = state.engine.commentEvent(state.transaction.schema(), aggregateType, comment);
+        await state.transaction.add([event], false);
+        return { columns: [], rows: [], tag: 'COMMENT' };
+      }
+      case 'call':
+        return runCall(statement, {
+          engine: state.engine,
+          access: state.access,
+          writer: state.writer,
+          parameters,
+          signal: state.signal,
+          timestamp: (text) => readTimestamp(state, text),
+          compare: (states: readonly StateRow[]) => compareStates(state.services, states),
+        });
+    }
+  }
+
+  private async createAggregate(statement: CreateAggregateStatement): Promise<Result> {
+    const { state } = this;
+    state.access.requireAdmin('change the schema');
+    const { definition, ifNotExists } = statement;
+    const schema = state.transaction.schema();
+    if (ifNotExists && schema.aggregates.has(definition.type)) {
+      const message = `aggregate "${definition.type}" already exists, skipping`;
+      state.output.write(encodeNoticeResponse({ sqlstate: SqlState.duplicateTable, message }, 'NOTICE'));
+    } else {
+      await state.transaction.add([state.engine.createAggregateEvent(definition, schema)], false);
+    }
+    return { columns: [], rows: [], tag: 'CREATE AGGREGATE' };
+  }
+}

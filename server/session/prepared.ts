@@ -1,0 +1,30 @@
+import type { PositionMap } from './errors.js';
+import type { Statement } from '../../sql/statement.js';
+import type { Format } from '../protocol/bytes.js';
+
+/** A prepared statement, ours or relayed. */
+export interface Prepared {
+  readonly name: string;
+  readonly statement: Statement;
+  /** Type OIDs the client gave in Parse; 0 or absent: inferred. */
+  readonly givenTypes: readonly number[];
+  /** All parameters' types, once known: of our own statements at Parse, of relayed ones from the read model. */
+  types: readonly number[] | null;
+  /** Of a relayed statement: the connection it is prepared on. */
+  generation: number;
+  /** Of a relayed statement: the text the read model was given, and how its positions map back. */
+  readonly backend: { readonly sql: string; readonly map: PositionMap } | null;
+}
+
+export interface LocalPortal {
+  readonly kind: 'local';
+  readonly prepared: Prepared;
+  /** Parameters as text. */
+  readonly parameters: readonly (string | null)[];
+  readonly resultFormats: readonly Format[];
+}
+
+export interface RelayedPortal {
+  readonly kind: 'relayed';
+  readonly prepared: Prepared;
+}

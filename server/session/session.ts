@@ -1,0 +1,136 @@
+/** One authenticated session: takes the client's messages one by one and answers them in order. */
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import { encodeErrorResponse } from '../protocol/backend/error.js';
+import { encodeReadyForQuery } from '../protocol/backend/status.js';
+import type { Frame } from '../protocol/frames.js';
+import { decodeFrontend, type FrontendMessage } from '../protocol/frontend/decode.js';
+import { QUERY } from '../protocol/frontend/query.js';
+import { SYNC, TERMINATE } from '../protocol/frontend/control.js';
+import { Dialect } from './dialect.js';
+import { asDatabaseError } from './errors.js';
+import { Extended } from './extended.js';
+import { runSimpleQuery } from './simple.js';
+import type { SessionState } from './state.js';
+
+export class Session {
+  private readonly dialect: Dialect;
+  private readonly extended: Extended;
+
+  constructor(
+    readonly state: SessionState,
+    private readonly onUnforeseen: (error: unknown) => void,
+  ) {
+    this.dialect = new Dialect(state);
+    this.extended = new Extended(state, this.dialect);
+  }
+
+  /** Answers one message. Returns false when the client said goodbye. Never throws. */
+  async handle(frame: Frame): Promise<boolean> {
+    if (frame.type === TERMINATE) return false;
+    const { state } = this;
+    if (state.relayFailed) state.skipToSync = true;
+    if (state.skipToSync && frame.type !== SYNC) return true;
+    try {
+      const message = decodeFrontend(frame);
+      state.services.engine.tokens.requireValid(state.identity);
+      if (message.kind === 'sync') await this.sync();
+      else if (message.kind === 'query') await this.query(message.text);
+      else await this.extendedMessage(message);
+    } catch (error) {
+      this.report(error);
+      if (frame.type === QUERY || frame.type === SYNC) {
+        await this.extended.syncRelay().catch(() => undefined);
+        this.ready();
+      } else {
+        state.skipToSync = true;
+      }
+    } finally {
+      state.finished();
+    }
+    return true;
+  }
+
+  private async sync(): Promise<void> {
+    const { state } = this;
+    try {
+      await this.extended.sync();
+    } finally {
+      state.skipToSync = false;
+      state.relayFailed = false;
+    }
+    this.ready();
+  }
+
+  private async query(text: string): Promise<void> {
+    await this.state.relayAnswered();
+    await runSimpleQuery(this.state, this.dialect, text);
+    this.state.relayFailed = false;
+    this.ready();
+  }
+
+  private async extendedMessage(message: FrontendMessage): Promise<void> {
+    const { state, extended } = this;
+    switch (message.kind) {
+      case 'parse':
+        await extended.parse(message);
+        break;
+      case 'bind':
+        await extended.bind(message);
+        break;
+      case 'describe':
+        await extended.describe(message);
+        break;
+      case 'execute':
+        await extended.execute(message);
+        break;
+      case 'close':
+        await extended.close(message);
+        break;
+      case 'flush':
+        await extended.flush();
+        state.output.flush();
+        break;
+      case 'copyData':
+      case 'copyDone':
+      case 'copyFail':
+        // What is left of a COPY that was refused; PostgreSQL ignores it too.
+        break;
+      case 'functionCall':
+        throw new DatabaseError(SqlState.featureNotSupported, 'function calls are not supported', {
+          hint: 'Use SELECT function(…).',
+        });
+      case 'password':
+      case 'query':
+      case 'sync':
+      case 'terminate':
+        throw new DatabaseError(SqlState.protocolViolation, `unexpected ${message.kind} message`);
+    }
+    if (state.relayFailed) {
+      this.dialect.forget();
+      state.skipToSync = true;
+    }
+  }
+
+  private report(error: unknown): void {
+    const { state } = this;
+    if (!(error instanceof DatabaseError)) this.onUnforeseen(error);
+    this.dialect.forget();
+    state.abandon();
+    state.output.write(encodeErrorResponse(asDatabaseError(error)));
+    state.relayFailed = false;
+  }
+
+  private ready(): void {
+    const { state } = this;
+    state.output.write(encodeReadyForQuery(state.status));
+    state.output.flush();
+  }
+
+  cancel(): void {
+    this.state.cancel();
+  }
+
+  close(): void {
+    this.state.close();
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * What one session knows and shares between the statements it runs: identity, transaction, prepared statements,
+ * portals, and the connection to the read model with the rules of when and how it is used.
+ */
+import type { Engine } from '../../engine/engine.js';
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { Identity } from '../../engine/tokens/tokens.js';
+import type { Writer } from '../../engine/types.js';
+import type { ReadModel } from '../../readmodel/index.js';
+import { catalogueOf } from '../../sql/catalogue.js';
+import type { StatementCache } from '../../sql/cache.js';
+import { parseStatements } from '../../sql/parse.js';
+import type { Statement } from '../../sql/statement.js';
+import { encodeErrorFields, errorFromFields, ERROR_RESPONSE, type ErrorFields } from '../protocol/backend/error.js';
+import type { TransactionStatus } from '../protocol/backend/status.js';
+import type { Frame } from '../protocol/frames.js';
+import { encodeQuery } from '../protocol/frontend/query.js';
+import { connectBackend } from '../relay/connect.js';
+import { Relay, type Sink } from '../relay/relay.js';
+import { Access } from './access.js';
+import { translateError, type PositionMap } from './errors.js';
+import type { Output } from './output.js';
+import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
+import { Settings } from './settings.js';
+import { Transaction } from './transaction.js';
+
+export interface SessionServices {
+  readonly engine: Engine;
+  readonly readModel: ReadModel;
+  readonly cache: StatementCache;
+}
+
+export class SessionState {
+  readonly settings = new Settings();
+  readonly access: Access;
+  readonly transaction: Transaction;
+  readonly prepared = new Map<string, Prepared>();
+  readonly portals = new Map<string, LocalPortal | RelayedPortal>();
+  /** BEGIN was given and no COMMIT or ROLLBACK yet. */
+  explicit = false;
+  failed = false;
+  /** The BEGIN to give the read model with the first statement that needs it. */
+  beginSql = 'BEGIN';
+  /** After an error in the extended protocol: everything up to Sync is skipped. */
+  skipToSync = false;
+  /** An error of the read model has just gone to the client. */
+  relayFailed = false;
+  /** Grows with every new connection to the read model, where nothing is prepared yet. */
+  generation = 0;
+  private relayBegun = false;
+  private relay: Relay | null = null;
+  private running: AbortController | null = null;
+
+  constructor(
+    readonly services: SessionServices,
+    readonly identity: Identity,
+    private readonly startupSettings: ReadonlyMap<string, string>,
+    readonly output: Output,
+  ) {
+    this.access = new Access(identity.grants);
+    this.transaction = new Transaction(services.engine, () => this.writer);
+  }
+
+  get writer(): Writer {
+    return this.identity;
+  }
+
+  get engine(): Engine {
+    return this.services.engine;
+  }
+
+  get status(): TransactionStatus {
+    if (!this.explicit) return 'I';
+    return this.failed ? 'E' : 'T';
+  }
+
+  parse(sql: string): readonly Statement[] {
+    const schema = this.transaction.schema();
+    return schema === this.engine.schema()
+      ? this.services.cache.get(sql, schema)
+      : parseStatements(sql, catalogueOf(schema));
+  }
+
+  // Running and cancelling
+
+  /** The signal of what runs now; one controller per message. */
+  get signal(): AbortSignal {
+    this.running ??= new AbortController();
+    return this.running.signal;
+  }
+
+  finished(): void {
+    this.running = null;
+  }
+
+  cancel(): void {
+    this.running?.abort(
+      new DatabaseError(SqlState.queryCanceled, 'canceling statement due to user request'),
+    );
+    this.relay?.cancel();
+  }
+
+  /** Nothing but the end of a failed transaction may run in it. */
+  requireUsable(statement: Statement): void {
+    if (!this.failed) return;
+    const ends =
+      statement.kind === 'transaction' && ['commit', 'rollback', 'rollbackTo'].includes(statement.action);
+    if (!ends && statement.kind !== 'empty')
+      throw new DatabaseError(
+        SqlState.inFailedSqlTransaction,
+        'current transaction is aborted, commands ignored until end of transaction block',
+      );
+  }
+
+  // The read model
+
+  get hasRelay(): boolean {
+    return this.relay !== null && !this.relay.isLost;
+  }
+
+  /** The connection as it is, null when none is open. */
+  get openRelay(): Relay | null {
+    return this.relay !== null && !this.relay.isLost ? this.relay : null;
+  }
+
+  /** Opens the connection if there is none; reports what it says of its settings. */
+  async connect(): Promise<ReadonlyMap<string, string>> {
+    const { readModel } = this.services;
+    const role = await readModel.roleFor(this.identity.grants);
+    const backend = await connectBackend(readModel.connection(role), this.startupSettings);
+    this.generation++;
+    this.relayBegun = false;
+    this.relay = new Relay(
+      backend,
+      (frame) => this.output.write(frame.raw),
+      () => {
+        this.output.flush();
+        return this.output.backlog;
+      },
+    );
+    return backend.parameters;
+  }
+
+  /** The connection to the read model, inside the session's transaction if there is one. */
+  async relayReady(): Promise<Relay> {
+    if (this.openRelay === null) {
+      if (this.explicit && this.relayBegun) {
+        this.relayBegun = false;
+        throw new DatabaseError(SqlState.connectionFailure, 'the connection to the read model was lost', {
+          hint: 'Roll the transaction back and retry.',
+        });
+      }
+      try {
+        await this.connect();
+      } catch (error) {
+        throw connectFailure(error);
+      }
+    }
+    const relay = this.openRelay;
+    if (relay === null) throw new DatabaseError(SqlState.connectionFailure, 'the read model is not reachable');
+    if (this.explicit && !this.relayBegun) {
+      this.relayBegun = true;
+      await this.hiddenQuery(relay, this.beginSql);
+    }
+    return relay;
+  }
+
+  /** Waits until the read model shows everything committed so far, unless the session asked for less. */
+  async waitForReads(): Promise<void> {
+    if (!this.settings.linearizable) return;
+    const { engine, readModel } = this.services;
+    await readModel.waitFor(engine.committedPosition(), this.signal);
+  }
+
+  /** Lets everything that was relayed be answered before something of our own is written. */
+  async relayAnswered(): Promise<void> {
+    const relay = this.openRelay;
+    if (relay === null || !relay.busy) return;
+    relay.flush();
+    await relay.idle();
+  }
+
+  /** Runs a statement on the read model and keeps its answer from the client. @throws DatabaseError */
+  async hiddenQuery(relay: Relay, sql: string): Promise<void> {
+    let failure: DatabaseError | null = null;
+    relay.send(encodeQuery(sql), 'query', {
+      message: () => undefined,
+      error: (fields) => (failure = errorFromFields(fields)),
+    });
+    await relay.idle();
+    if (failure !== null) throw failure as DatabaseError;
+  }
+
+  /** Ends the read model's part of the transaction. */
+  async endRelayTransaction(sql: 'COMMIT' | 'ROLLBACK'): Promise<void> {
+    const relay = this.openRelay;
+    const begun = this.relayBegun;
+    this.relayBegun = false;
+    if (relay !== null && begun) await this.hiddenQuery(relay, sql);
+  }
+
+  get relayInTransaction(): boolean {
+    return this.relayBegun && this.hasRelay;
+  }
+
+  /** A sink that hands everything to the client, after `filter` has looked at it (null drops a message). */
+  forward(map: PositionMap, filter?: (frame: Frame) => Buffer | null): Sink {
+    return {
+      message: (frame) => {
+        const bytes = filter === undefined ? frame.raw : filter(frame);
+        if (bytes !== null) this.output.write(bytes);
+      },
+      error: (fields) => this.relayError(fields, map),
+    };
+  }
+
+  /** A sink for messages the client did not send; their errors reach it all the same. */
+  hidden(map: PositionMap, look?: (frame: Frame) => void): Sink {
+    return {
+      message: (frame) => look?.(frame),
+      error: (fields) => this.relayError(fields, map),
+    };
+  }
+
+  private relayError(fields: ErrorFields, map: PositionMap): void {
+    this.relayFailed = true;
+    this.abandon();
+    this.output.write(encodeErrorFields(ERROR_RESPONSE, translateError(fields, map, this.access)));
+  }
+
+  /** After any error: an explicit transaction is failed, an implicit one is gone. */
+  abandon(): void {
+    this.output.settle(() => null);
+    if (this.explicit) this.failed = true;
+    else this.transaction.discard();
+  }
+
+  close(): void {
+    this.running?.abort(new DatabaseError(SqlState.adminShutdown, 'the connection was closed'));
+    this.relay?.cancel();
+    this.relay?.close();
+  }
+}
+
+function connectFailure(error: unknown): DatabaseError {
+  if (error instanceof DatabaseError) return error;
+  const { code, message } = error as { code?: string; message?: string };
+  return /^[0-9A-Z]{5}$/.test(code ?? '')
+    ? new DatabaseError(code ?? SqlState.connectionFailure, message ?? 'the read model refused the connection')
+    : new DatabaseError(SqlState.cannotConnectNow, 'the read model is not reachable', {
+        hint: 'It is being restarted; appends go on. Retry the query.',
+      });
+}

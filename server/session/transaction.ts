@@ -1,0 +1,132 @@
+import type { Appended } from '../../engine/commit/stage.js';
+import type { Preview } from '../../engine/commit/preview.js';
+import type { Engine } from '../../engine/engine.js';
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { NewEvent, Schema, StateRow, Writer } from '../../engine/types.js';
+
+/** Events one transaction may hold before COMMIT. */
+const MAX_PENDING_EVENTS = 1_000_000;
+
+interface Savepoint {
+  readonly name: string;
+  readonly events: number;
+}
+
+/**
+ * The appends of one transaction, explicit (BEGIN) or implicit (up to Sync). Nothing reaches the store before commit;
+ * until then a preview checks each statement and shows the transaction its own appends.
+ */
+export class Transaction {
+  private events: NewEvent[] = [];
+  private preview: Preview | null = null;
+  private savepoints: Savepoint[] = [];
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly writer: () => Writer,
+  ) {}
+
+  get isEmpty(): boolean {
+    return this.events.length === 0;
+  }
+
+  get size(): number {
+    return this.events.length;
+  }
+
+  /** The schema with the transaction's own DDL. */
+  schema(): Schema {
+    return this.preview?.schema() ?? this.engine.schema();
+  }
+
+  /** Takes events without checking them yet: a single implicit append is checked by its commit alone. */
+  defer(events: readonly NewEvent[]): void {
+    if (this.preview !== null) throw new Error('a previewed transaction checks each statement');
+    this.push(events);
+  }
+
+  get isPreviewed(): boolean {
+    return this.preview !== null;
+  }
+
+  /**
+   * Takes events after checking them against everything before.
+   * @param pin the versions were shown to the client, so the commit must give the same ones
+   */
+  async add(events: readonly NewEvent[], pin: boolean): Promise<Appended[]> {
+    await this.ensurePreview();
+    const rows = (await this.preview?.add(events, this.writer())) ?? [];
+    const kept = events.map((event, i): NewEvent => {
+      const row = rows[i];
+      if (!pin || row === undefined || row.duplicate || event.expected.kind !== 'any') return event;
+      return { ...event, expected: { kind: 'version', version: row.version - 1n } };
+    });
+    this.push(kept);
+    return rows;
+  }
+
+  /** The answers of deferred events before their commit. */
+  async previewDeferred(): Promise<Appended[]> {
+    const deferred = this.events;
+    this.events = [];
+    return this.add(deferred, true);
+  }
+
+  /** Aggregates of a type as this transaction has left them. */
+  states(aggregateType: string): readonly StateRow[] {
+    return this.preview?.states(aggregateType) ?? [];
+  }
+
+  async commit(durable: boolean): Promise<Appended[]> {
+    const { events } = this;
+    this.discard();
+    return events.length === 0 ? [] : this.engine.commitTransaction(events, this.writer(), { durable });
+  }
+
+  discard(): void {
+    this.events = [];
+    this.preview = null;
+    this.savepoints = [];
+  }
+
+  savepoint(name: string): void {
+    this.savepoints.push({ name, events: this.events.length });
+  }
+
+  release(name: string): void {
+    this.savepoints.splice(this.findSavepoint(name));
+  }
+
+  async rollbackTo(name: string): Promise<void> {
+    const index = this.findSavepoint(name);
+    const kept = this.savepoints[index]?.events ?? 0;
+    this.savepoints.splice(index + 1);
+    if (kept === this.events.length) return;
+    this.events.length = kept;
+    this.preview = null;
+    if (kept > 0) await this.ensurePreview();
+  }
+
+  private findSavepoint(name: string): number {
+    const index = this.savepoints.findLastIndex((savepoint) => savepoint.name === name);
+    if (index < 0)
+      throw new DatabaseError(SqlState.invalidSavepoint, `savepoint "${name}" does not exist`);
+    return index;
+  }
+
+  private async ensurePreview(): Promise<void> {
+    if (this.preview !== null) return;
+    const preview = await this.engine.preview();
+    if (this.events.length > 0) await preview.add(this.events, this.writer());
+    this.preview = preview;
+  }
+
+  private push(events: readonly NewEvent[]): void {
+    if (this.events.length + events.length > MAX_PENDING_EVENTS)
+      throw new DatabaseError(
+        SqlState.programLimitExceeded,
+        `a transaction is limited to ${MAX_PENDING_EVENTS} events`,
+      );
+    for (const event of events) this.events.push(event);
+  }
+}

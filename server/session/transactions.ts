@@ -1,0 +1,97 @@
+/** BEGIN, COMMIT, ROLLBACK and savepoints: our appends and the read model's transaction move together. */
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { TransactionStatement } from '../../sql/statement.js';
+import { encodeNoticeResponse } from '../protocol/backend/error.js';
+import type { Dialect } from './dialect.js';
+import type { SessionState } from './state.js';
+
+/** Runs the statement; returns its command tag. */
+export async function runTransaction(
+  state: SessionState,
+  dialect: Dialect,
+  statement: TransactionStatement,
+): Promise<string> {
+  switch (statement.action) {
+    case 'begin':
+      return begin(state, dialect, statement);
+    case 'commit':
+      return commit(state, dialect, statement);
+    case 'rollback':
+      return rollback(state, statement);
+    case 'savepoint':
+    case 'release':
+    case 'rollbackTo':
+      return savepoint(state, statement);
+  }
+}
+
+function warn(state: SessionState, sqlstate: string, message: string): void {
+  state.output.write(encodeNoticeResponse({ sqlstate, message }, 'WARNING'));
+}
+
+async function begin(state: SessionState, dialect: Dialect, statement: TransactionStatement): Promise<string> {
+  if (state.explicit) warn(state, SqlState.activeSqlTransaction, 'there is already a transaction in progress');
+  // What this message has appended so far belongs to the transaction, as in PostgreSQL.
+  else await dialect.releaseHeld();
+  if (!state.explicit) {
+    state.explicit = true;
+    state.beginSql = statement.sql;
+  }
+  return /^\s*start\b/i.test(statement.sql) ? 'START TRANSACTION' : 'BEGIN';
+}
+
+async function commit(state: SessionState, dialect: Dialect, statement: TransactionStatement): Promise<string> {
+  if (!state.explicit) {
+    warn(state, SqlState.noActiveSqlTransaction, 'there is no transaction in progress');
+    await dialect.commitImplicit();
+    return 'COMMIT';
+  }
+  if (state.failed) return rollback(state, statement);
+  try {
+    await state.transaction.commit(state.settings.durable);
+  } catch (error) {
+    end(state, statement);
+    await state.endRelayTransaction('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+  end(state, statement);
+  await state.endRelayTransaction('COMMIT');
+  return 'COMMIT';
+}
+
+async function rollback(state: SessionState, statement: TransactionStatement): Promise<string> {
+  if (!state.explicit) warn(state, SqlState.noActiveSqlTransaction, 'there is no transaction in progress');
+  end(state, statement);
+  // A lost connection has rolled back by itself.
+  await state.endRelayTransaction('ROLLBACK').catch(() => undefined);
+  return 'ROLLBACK';
+}
+
+function end(state: SessionState, statement: TransactionStatement): void {
+  state.transaction.discard();
+  state.failed = false;
+  state.explicit = statement.chain;
+  state.portals.clear();
+}
+
+async function savepoint(state: SessionState, statement: TransactionStatement): Promise<string> {
+  if (!state.explicit)
+    throw new DatabaseError(
+      SqlState.noActiveSqlTransaction,
+      `${TAGS[statement.action] ?? 'SAVEPOINT'} can only be used in transaction blocks`,
+    );
+  const name = statement.name ?? '';
+  const relay = await state.relayReady();
+  if (statement.action === 'savepoint') state.transaction.savepoint(name);
+  else if (statement.action === 'release') state.transaction.release(name);
+  else await state.transaction.rollbackTo(name);
+  await state.hiddenQuery(relay, statement.sql);
+  if (statement.action === 'rollbackTo') state.failed = false;
+  return TAGS[statement.action] ?? 'SAVEPOINT';
+}
+
+const TAGS: Readonly<Record<string, string>> = {
+  savepoint: 'SAVEPOINT',
+  release: 'RELEASE',
+  rollbackTo: 'ROLLBACK',
+};

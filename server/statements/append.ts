@@ -1,0 +1,191 @@
+import type { Appended } from '../../engine/commit/stage.js';
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import { requireAggregate } from '../../engine/schema/validate.js';
+import type { Expectation, NewEvent, Schema } from '../../engine/types.js';
+import type { AppendStatement, Operand, ReturningColumn } from '../../sql/statement.js';
+import { typeOid } from '../values/types.js';
+import { timestampText, type Column, type Result } from './result.js';
+
+/** Parameter values as text, by number from 1. */
+export type Parameters = (number: number) => string | null;
+
+const COLUMN_TYPES: Readonly<Record<string, string>> = {
+  aggregate_id: 'text',
+  event_type: 'text',
+  payload: 'jsonb',
+  event_id: 'uuid',
+  metadata: 'jsonb',
+  expected_version: 'bigint',
+};
+
+const RETURNING_TYPES: Readonly<Record<ReturningColumn, string>> = {
+  aggregate_id: 'text',
+  version: 'bigint',
+  position: 'bigint',
+  event_id: 'uuid',
+  event_hash: 'text',
+  event_type: 'text',
+  actor: 'text',
+  recorded_at: 'timestamp with time zone',
+};
+
+/** The type of each column of the statement, canonical. */
+export function columnTypes(statement: AppendStatement, schema: Schema): string[] {
+  const definition = requireAggregate(schema, statement.aggregateType);
+  return statement.columns.map(
+    (column) =>
+      COLUMN_TYPES[column] ?? definition.fields.find((field) => field.name === column)?.type ?? 'text',
+  );
+}
+
+/** Parameter number → type OID, as the columns they stand for say. */
+export function appendParameterTypes(statement: AppendStatement, schema: Schema): Map<number, number> {
+  const types = new Map<number, number>();
+  if (statement.source.kind === 'values') {
+    const columns = columnTypes(statement, schema).map(typeOid);
+    for (const row of statement.source.rows) {
+      row.forEach((operand, i) => {
+        if (operand.kind === 'parameter' && !types.has(operand.number))
+          types.set(operand.number, columns[i] ?? 25);
+      });
+    }
+  }
+  const { expected } = statement;
+  if (expected.kind === 'operand' && expected.version.kind === 'parameter')
+    types.set(expected.version.number, 20);
+  return types;
+}
+
+export function operandValue(operand: Operand, parameters: Parameters): string | null {
+  return operand.kind === 'literal' ? operand.value : parameters(operand.number);
+}
+
+/** The rows of VALUES as text. */
+export function valueRows(statement: AppendStatement, parameters: Parameters): (string | null)[][] {
+  if (statement.source.kind !== 'values') throw new Error('the rows come from a query');
+  return statement.source.rows.map((row) => row.map((operand) => operandValue(operand, parameters)));
+}
+
+function version(text: string | null): bigint {
+  if (text === null || !/^\d{1,18}$/.test(text))
+    throw new DatabaseError(SqlState.invalidParameterValue, 'an expected version is a number from 0', {
+      hint: 'EXPECT VERSION 0 means that the aggregate must not exist yet.',
+    });
+  return BigInt(text);
+}
+
+function expectation(statement: AppendStatement, parameters: Parameters): Expectation {
+  const { expected } = statement;
+  if (expected.kind !== 'operand') return expected;
+  return { kind: 'version', version: version(operandValue(expected.version, parameters)) };
+}
+
+/** A JSON object of field → value; numbers and booleans keep their JSON text, objects and arrays are kept as JSON. */
+function payloadFields(text: string | null): Record<string, string | null> {
+  if (text === null) return {};
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new DatabaseError(SqlState.invalidTextRepresentation, 'payload is not valid JSON');
+  }
+  if (parsed === null || typeof parsed !== 'object' || Array.isArray(parsed))
+    throw new DatabaseError(SqlState.invalidTextRepresentation, 'payload must be a JSON object of field and value');
+  const fields: Record<string, string | null> = {};
+  for (const [name, value] of Object.entries(parsed as Record<string, unknown>)) {
+    if (value === null) fields[name] = null;
+    else if (typeof value === 'string') fields[name] = value;
+    else fields[name] = JSON.stringify(value);
+  }
+  return fields;
+}
+
+function uuid(text: string): string {
+  const hex = text.replaceAll(/[-{}]/g, '').toLowerCase();
+  if (!/^[0-9a-f]{32}$/.test(hex))
+    throw new DatabaseError(SqlState.invalidTextRepresentation, 'invalid input syntax for type uuid');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/**
+ * The events an INSERT … EVENTS appends.
+ * @param rows one array of texts per row, in the order of the statement's columns
+ * @throws DatabaseError 23502 for a missing id or event type, 22P02 for malformed JSON or UUID
+ */
+export function buildEvents(
+  statement: AppendStatement,
+  rows: readonly (readonly (string | null)[])[],
+  parameters: Parameters,
+): NewEvent[] {
+  const expected = expectation(statement, parameters);
+  const { columns } = statement;
+  return rows.map((row) => {
+    let payload: Record<string, string | null> = {};
+    const given: Record<string, string | null> = {};
+    columns.forEach((column, i) => {
+      const value = row[i] ?? null;
+      if (column === 'payload') payload = { ...payloadFields(value), ...payload };
+      else if (Object.hasOwn(COLUMN_TYPES, column)) given[column] = value;
+      else payload[column] = value;
+    });
+    const aggregateId = given['aggregate_id'] ?? null;
+    const eventType = statement.eventType ?? given['event_type'] ?? null;
+    if (aggregateId === null)
+      throw new DatabaseError(SqlState.notNullViolation, 'aggregate_id must not be null');
+    if (eventType === null) throw new DatabaseError(SqlState.notNullViolation, 'event_type must not be null');
+    const eventId = given['event_id'] ?? null;
+    const rowExpectation = given['expected_version'] ?? null;
+    return {
+      aggregateType: statement.aggregateType,
+      aggregateId,
+      eventType,
+      payload,
+      metadata: given['metadata'] ?? null,
+      eventId: eventId === null ? null : uuid(eventId),
+      expected: rowExpectation === null ? expected : { kind: 'version', version: version(rowExpectation) },
+      ignoreDuplicate: statement.ignoreDuplicate,
+    };
+  });
+}
+
+export function returningColumns(statement: AppendStatement): Column[] {
+  return statement.returning.map(({ column, label }) => ({ name: label, type: RETURNING_TYPES[column] }));
+}
+
+/**
+ * What an append answers.
+ * @param final false before COMMIT: position, time and hash do not exist yet and are NULL
+ */
+export function appendResult(statement: AppendStatement, rows: readonly Appended[], final: boolean): Result {
+  const inserted = rows.filter((row) => !row.duplicate).length;
+  return {
+    columns: returningColumns(statement),
+    rows:
+      statement.returning.length === 0
+        ? []
+        : rows.map((row) => statement.returning.map(({ column }) => returned(row, column, final))),
+    tag: `INSERT 0 ${inserted}`,
+  };
+}
+
+function returned(row: Appended, column: ReturningColumn, final: boolean): string | null {
+  const known = final || row.duplicate;
+  switch (column) {
+    case 'aggregate_id':
+      return row.aggregateId;
+    case 'version':
+      return row.version.toString();
+    case 'event_id':
+      return row.eventId;
+    case 'event_type':
+      return row.eventType;
+    case 'actor':
+      return row.actor;
+    case 'position':
+      return known ? row.position.toString() : null;
+    case 'event_hash':
+      return known ? row.eventHash : null;
+    case 'recorded_at':
+      return known ? timestampText(row.recordedAt) : null;
+  }
+}

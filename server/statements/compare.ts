@@ -1,0 +1,45 @@
+import type { Engine } from '../../engine/engine.js';
+import type { StateRow } from '../../engine/types.js';
+import type { ReadModel } from '../../readmodel/index.js';
+import { stateColumns } from '../../sql/columns.js';
+import { quoteName } from '../../sql/names.js';
+import { stateEncoder } from './relations.js';
+
+/**
+ * Holds folded states against the read model's rows, both cast to the columns' types by PostgreSQL itself.
+ * @returns the first aggregate whose row is another than the fold, or is missing
+ */
+export async function compareStates(
+  { engine, readModel }: { readonly engine: Engine; readonly readModel: ReadModel },
+  states: readonly StateRow[],
+): Promise<{ state: StateRow; reason: string } | null> {
+  await readModel.waitFor(engine.committedPosition());
+  const byType = new Map<string, StateRow[]>();
+  for (const state of states) {
+    const list = byType.get(state.aggregateType);
+    if (list === undefined) byType.set(state.aggregateType, [state]);
+    else list.push(state);
+  }
+  const schema = engine.schema();
+  for (const [type, rows] of byType) {
+    const encode = stateEncoder(schema, type);
+    const json = `[${rows.map((row) => `{${encode(row)}}`).join(',')}]`;
+    const columns = stateColumns(type, schema);
+    const list = columns.map(({ name, type: t }) => `${quoteName(name)} ${t}`).join(', ');
+    const table = `public.${quoteName(type)}`;
+    // A row that has moved on since is not a difference: the fold is of an older version.
+    const sql =
+      `SELECT f.aggregate_id, p.aggregate_id IS NULL AS missing FROM json_to_recordset($1::json) AS f(${list}) ` +
+      `LEFT JOIN ${table} p ON p.aggregate_id = f.aggregate_id ` +
+      `WHERE p.aggregate_id IS NULL OR (p.version <= f.version AND p::text IS DISTINCT FROM ROW(f.*)::${table}::text) LIMIT 1`;
+    const found = (await readModel.query(sql, [json])).rows[0] as
+      | { aggregate_id: string; missing: boolean }
+      | undefined;
+    if (found === undefined) continue;
+    const state = rows.find((row) => row.aggregateId === found.aggregate_id);
+    if (state === undefined) continue;
+    const reason = found.missing ? 'the read model has no row for it' : "the read model's row is not the fold of its events";
+    return { state, reason };
+  }
+  return null;
+}

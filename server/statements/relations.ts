@@ -1,0 +1,188 @@
+/** The rows of relations that only the engine has, as the JSON their rewritten reference expands. */
+import type { Engine } from '../../engine/engine.js';
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { EventFilter } from '../../engine/reader.js';
+import type { AsOf, EventRow, Fields, HistoryRow, Schema, StateRow } from '../../engine/types.js';
+import type { AsOfClause, Condition, EngineRelation } from '../../sql/statement.js';
+import type { Access } from '../session/access.js';
+import { parseTextArray } from '../values/arrays.js';
+import { operandValue, type Parameters } from './append.js';
+import { timestampText } from './result.js';
+import { systemRows } from './system.js';
+
+/** PostgreSQL takes no parameter of 1 GB; a quarter of that is plenty and keeps memory bounded. */
+const MAX_JSON_BYTES = 256 * 1024 * 1024;
+
+export interface RelationContext {
+  readonly engine: Engine;
+  readonly access: Access;
+  readonly schema: Schema;
+  readonly parameters: Parameters;
+  /** Reads a timestamp as the session's TimeZone and DateStyle do; microseconds since 1970. */
+  readonly timestamp: (text: string) => Promise<bigint>;
+  readonly signal: AbortSignal;
+}
+
+/** Gathers a JSON array within the limit. */
+class JsonRows {
+  private readonly parts: string[] = [];
+  private size = 0;
+
+  add(row: string): void {
+    this.size += row.length + 1;
+    if (this.size > MAX_JSON_BYTES)
+      throw new DatabaseError(SqlState.programLimitExceeded, 'the query reads too many engine rows at once', {
+        hint: 'Narrow it by aggregate_id, version or position.',
+      });
+    this.parts.push(row);
+  }
+
+  toString(): string {
+    return `[${this.parts.join(',')}]`;
+  }
+}
+
+/** What the conditions leave to read. */
+interface Narrowed {
+  readonly ids: readonly string[] | null;
+  readonly filter: EventFilter;
+}
+
+function values(condition: Condition, parameters: Parameters): string[] | null {
+  const texts = condition.values.map((operand) => operandValue(operand, parameters));
+  if (!condition.array) return texts.filter((text) => text !== null);
+  try {
+    return parseTextArray(texts[0] ?? '{}').filter((text) => text !== null);
+  } catch {
+    return null;
+  }
+}
+
+type Bounds = { -readonly [K in keyof EventFilter]: EventFilter[K] };
+
+function narrowBound(bounds: Bounds, condition: Condition, text: string | undefined): void {
+  // A value that is no plain number is PostgreSQL's to judge, not ours to narrow by.
+  if (text === undefined || !/^-?\d{1,18}$/.test(text)) return;
+  const n = BigInt(text);
+  const [from, to] =
+    condition.column === 'version'
+      ? (['fromVersion', 'toVersion'] as const)
+      : (['fromPosition', 'toPosition'] as const);
+  const low = { '=': n, '>=': n, '>': n + 1n, '<': null, '<=': null, in: null }[condition.operator];
+  const high = { '=': n, '<=': n, '<': n - 1n, '>': null, '>=': null, in: null }[condition.operator];
+  const [oldLow, oldHigh] = [bounds[from] ?? null, bounds[to] ?? null];
+  if (low !== null) bounds[from] = oldLow !== null && oldLow > low ? oldLow : low;
+  if (high !== null) bounds[to] = oldHigh !== null && oldHigh < high ? oldHigh : high;
+}
+
+function intersect(a: readonly string[] | null, b: readonly string[]): readonly string[] {
+  return a === null ? b : a.filter((item) => b.includes(item));
+}
+
+function narrow(conditions: readonly Condition[], parameters: Parameters): Narrowed {
+  let ids: readonly string[] | null = null;
+  let eventTypes: readonly string[] | null = null;
+  const bounds: Bounds = {};
+  for (const condition of conditions) {
+    const texts = values(condition, parameters);
+    if (texts === null) continue;
+    if (condition.operator === '=' || condition.operator === 'in') {
+      if (condition.column === 'aggregate_id') ids = intersect(ids, texts);
+      if (condition.column === 'event_type') eventTypes = intersect(eventTypes, texts);
+    }
+    if (condition.column === 'version' || condition.column === 'position')
+      narrowBound(bounds, condition, texts[0]);
+  }
+  return { ids, filter: { ...bounds, aggregateIds: ids, eventTypes } };
+}
+
+async function resolveAsOf(clause: AsOfClause, context: RelationContext): Promise<AsOf> {
+  const text = operandValue(clause.operand, context.parameters);
+  if (text === null)
+    throw new DatabaseError(SqlState.invalidParameterValue, `AS OF ${clause.kind.toUpperCase()} must not be null`);
+  if (clause.kind === 'timestamp') return { kind: 'timestamp', timestamp: await context.timestamp(text) };
+  if (!/^\+?\d{1,18}$/.test(text.trim()))
+    throw new DatabaseError(
+      SqlState.invalidParameterValue,
+      `AS OF ${clause.kind.toUpperCase()} takes a number from 0`,
+    );
+  const n = BigInt(text.trim());
+  return clause.kind === 'version' ? { kind: 'version', version: n } : { kind: 'position', position: n };
+}
+
+/** The rows of one engine relation as a JSON array of objects, restricted to what the token may read. */
+export async function relationJson(relation: EngineRelation, context: RelationContext): Promise<string> {
+  const { source, conditions } = relation;
+  const { engine, access, signal } = context;
+  const { ids, filter } = narrow(conditions, context.parameters);
+  const out = new JsonRows();
+  switch (source.kind) {
+    case 'state': {
+      access.requireReadSome(source.aggregateType);
+      const asOf = await resolveAsOf(source.asOf, context);
+      const encode = stateEncoder(context.schema, source.aggregateType);
+      for await (const batch of engine.states(source.aggregateType, ids, asOf, signal))
+        for (const row of batch)
+          if (access.canRead(row.aggregateType, row.aggregateId)) out.add(`{${encode(row)}}`);
+      break;
+    }
+    case 'history': {
+      access.requireReadSome(source.aggregateType);
+      const encode = stateEncoder(context.schema, source.aggregateType);
+      for await (const batch of engine.history(source.aggregateType, ids, signal))
+        for (const row of batch)
+          if (access.canRead(row.aggregateType, row.aggregateId))
+            out.add(`{${encode(row)},${historyPart(row)}}`);
+      break;
+    }
+    case 'events': {
+      if (source.aggregateType !== null) access.requireReadSome(source.aggregateType);
+      const all = { ...filter, aggregateType: source.aggregateType, internal: access.admin && source.aggregateType === null };
+      for await (const batch of engine.events(all, signal))
+        for (const row of batch)
+          if (access.canRead(row.aggregateType, row.aggregateId)) out.add(eventJson(row));
+      break;
+    }
+    case 'system':
+      for (const row of await systemRows(source.name, engine, access)) out.add(JSON.stringify(row));
+  }
+  return out.toString();
+}
+
+const RAW_JSON_TYPES = new Set(['json', 'jsonb']);
+
+/** Encodes a state's columns as the inside of a JSON object. Fields of JSON types go in as JSON, all others as text. */
+export function stateEncoder(schema: Schema, aggregateType: string): (row: StateRow) => string {
+  const fields = schema.aggregates.get(aggregateType)?.fields ?? [];
+  const raw = new Set(fields.filter((field) => RAW_JSON_TYPES.has(field.type)).map((field) => field.name));
+  return (row) =>
+    `"aggregate_id":${JSON.stringify(row.aggregateId)},"version":${row.version},` +
+    `"created_at":"${timestampText(row.createdAt)}","updated_at":"${timestampText(row.updatedAt)}",` +
+    `"archived":${row.archived}${fieldParts(row.fields, raw)}`;
+}
+
+function fieldParts(fields: Fields, raw: ReadonlySet<string>): string {
+  let text = '';
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== null) text += `,${JSON.stringify(name)}:${raw.has(name) ? value : JSON.stringify(value)}`;
+  }
+  return text;
+}
+
+function historyPart(row: HistoryRow): string {
+  const to = row.validTo === null ? 'null' : `"${timestampText(row.validTo)}"`;
+  return (
+    `"valid_from":"${timestampText(row.validFrom)}","valid_to":${to},` +
+    `"event_type":${JSON.stringify(row.eventType)},"position":${row.position}`
+  );
+}
+
+function eventJson(row: EventRow): string {
+  return (
+    `{"position":${row.position},"aggregate_type":${JSON.stringify(row.aggregateType)},` +
+    `"aggregate_id":${JSON.stringify(row.aggregateId)},"version":${row.version},` +
+    `"event_type":${JSON.stringify(row.eventType)},"payload":${JSON.stringify(row.payload)},` +
+    `"metadata":${row.metadata ?? 'null'},"actor":${JSON.stringify(row.actor)},` +
+    `"recorded_at":"${timestampText(row.recordedAt)}","event_id":"${row.eventId}","event_hash":"${row.eventHash}"}`
+  );
+}

@@ -1,0 +1,106 @@
+import type { ResultColumn } from './columns.js';
+import { quoteLiteral, quoteName } from './names.js';
+import type { EngineRelation, ReadStatement, StateReference } from './statement.js';
+import { countCharacters, fromBytes, toBytes } from './text.js';
+import type { ByteRange } from './text.js';
+
+/**
+ * Where the rows of a relation come from: a number is the parameter `$n` that carries them as JSON, a text is the JSON
+ * itself, for statements that take no parameters (COPY, PREPARE).
+ */
+export type RowSource = number | string;
+
+export interface Replacement {
+  /** For each engine relation, by its index in the statement. */
+  readonly engine: (index: number) => RowSource;
+  /** For each state reference, by its index: the rows that overlay the table's own; null leaves it alone. */
+  readonly state?: (index: number) => RowSource | null;
+}
+
+export interface RewrittenRead {
+  readonly sql: string;
+  /** A position in `sql`, counted from 1 in characters, as one in the text the client sent. */
+  readonly map: (position: number) => number;
+}
+
+interface Edit extends ByteRange {
+  readonly text: string;
+}
+
+type Columns = (relation: EngineRelation | StateReference) => readonly ResultColumn[];
+
+/**
+ * Replaces the relations of a read by subqueries over JSON, one array of objects for each. Nothing else of the text is
+ * changed, and AS OF goes with the name in front of it.
+ */
+export function rewriteRead(read: ReadStatement, replace: Replacement, columns: Columns): RewrittenRead {
+  const edits: Edit[] = [];
+  read.engineRelations.forEach((relation, index) => {
+    const rows = recordset(replace.engine(index), columns(relation));
+    addEdits(edits, relation, `(SELECT * FROM ${rows})`);
+  });
+  read.stateReferences.forEach((reference, index) => {
+    const source = replace.state?.(index) ?? null;
+    if (source !== null) addEdits(edits, reference, overlay(reference, source, columns(reference)));
+  });
+  edits.sort((left, right) => left.start - right.start);
+  return apply(read, edits);
+}
+
+function addEdits(edits: Edit[], place: EngineRelation | StateReference, subquery: string): void {
+  const { frame, implicitAlias, start, end } = place;
+  const alias = implicitAlias === null ? '' : ` AS ${quoteName(implicitAlias)}`;
+  edits.push({ start, end, text: toBytes(frame.before + subquery + alias + frame.after) });
+  for (const qualifier of frame.qualifiers) {
+    // The same column can be qualified once only, however many relations claim it.
+    if (!edits.some((edit) => edit.start === qualifier.start)) edits.push({ ...qualifier, text: '' });
+  }
+}
+
+function json(source: RowSource): string {
+  return `${typeof source === 'number' ? `$${source}` : quoteLiteral(source)}::json`;
+}
+
+function recordset(source: RowSource, columns: readonly ResultColumn[]): string {
+  const list = columns.map(({ name, type }) => `${quoteName(name)} ${type}`).join(', ');
+  return `json_to_recordset(${json(source)}) AS "t"(${list})`;
+}
+
+/** The table's rows, but for those aggregates of which the JSON has a newer state. */
+function overlay(reference: StateReference, source: RowSource, columns: readonly ResultColumn[]): string {
+  const list = columns.map(({ name }) => quoteName(name)).join(', ');
+  const keys = `SELECT "k"."aggregate_id" FROM json_to_recordset(${json(source)}) AS "k"("aggregate_id" text)`;
+  const table = `public.${quoteName(reference.aggregateType)}`;
+  const stored = `SELECT ${list} FROM ${table} WHERE "aggregate_id" <> ALL (ARRAY(${keys}))`;
+  return `(${stored} UNION ALL SELECT ${list} FROM ${recordset(source, columns)})`;
+}
+
+function apply(read: ReadStatement, edits: readonly Edit[]): RewrittenRead {
+  const bytes = toBytes(read.sql);
+  let sql = '';
+  let at = 0;
+  /** Pairs of character positions (from 0) at which rewritten and original text run side by side again. */
+  const anchors: { readonly rewritten: number; readonly original: number; readonly inside: boolean }[] = [];
+  let rewritten = 0;
+  let original = 0;
+  for (const edit of edits) {
+    anchors.push({ rewritten, original, inside: false });
+    rewritten += countCharacters(bytes, at, edit.start);
+    original += countCharacters(bytes, at, edit.start);
+    anchors.push({ rewritten, original, inside: true });
+    sql += bytes.slice(at, edit.start) + edit.text;
+    rewritten += countCharacters(edit.text, 0, edit.text.length);
+    original += countCharacters(bytes, edit.start, edit.end);
+    at = edit.end;
+  }
+  anchors.push({ rewritten, original, inside: false });
+  sql += bytes.slice(at);
+  const map = (position: number): number => {
+    const anchor = anchors.findLast((candidate) => candidate.rewritten < position) ?? anchors[0];
+    if (anchor === undefined) return position + read.offset;
+    // Inside a replacement every place stands for the name that was replaced.
+    const within = anchor.inside ? 1 : position - anchor.rewritten;
+    return anchor.original + within + read.offset;
+  };
+  return { sql: fromBytes(sql), map };
+}
