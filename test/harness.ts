@@ -1,0 +1,100 @@
+/** Real servers for the tests: each in its own directory, on a free port, with its read model in memory. */
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { createKeyring, openKeyring, type StoreKeys } from '../engine/index.js';
+import { parseGrant } from '../engine/tokens/grants.js';
+import { removeReadModel } from '../readmodel/index.js';
+import { startServer, type RunningServer } from '../server/index.js';
+
+const SILENT = { info: () => undefined, warn: () => undefined, error: (o: object, m: string) => console.error(m, o) };
+
+export interface TestServer {
+  readonly server: RunningServer;
+  readonly directory: string;
+  readonly keys: StoreKeys;
+  readonly port: number;
+  /** An admin's token. */
+  readonly token: string;
+  tokenFor(grants: readonly string[], options?: { readonly limit?: bigint; readonly seconds?: number }): Promise<string>;
+  connect(token?: string, config?: pg.ClientConfig): Promise<pg.Client>;
+  /** Runs a script with psql; standard output and error together, as a user sees them. */
+  psql(script: string, args?: readonly string[]): string;
+  stop(): Promise<void>;
+  /** Stops and removes everything. */
+  destroy(): Promise<void>;
+}
+
+export interface TestServerOptions {
+  /** An existing store to open again. */
+  readonly reopen?: Pick<TestServer, 'directory' | 'keys'>;
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly segmentBytes?: number;
+}
+
+export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const directory = options.reopen?.directory ?? mkdtempSync(join(tmpdir(), 'eventful-test-'));
+  const keys = options.reopen?.keys ?? { masterKey: randomBytes(32), dek: randomBytes(32) };
+  if (options.reopen === undefined) createKeyring(directory, keys);
+  const server = await startServer({
+    directory,
+    ...keys,
+    host: '127.0.0.1',
+    port: 0,
+    socketDirectory: directory,
+    tls: options.tls ?? null,
+    logger: SILENT,
+    ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+  });
+  const tokenFor: TestServer['tokenFor'] = async (grants, { limit, seconds = 3600 } = {}) => {
+    const { token } = await server.engine.tokens.generate(
+      {
+        identifierType: 'user',
+        identifierId: 'tester',
+        grants: grants.map(parseGrant),
+        expiresAt: Math.floor(Date.now() / 1000) + seconds,
+        writeLimit: limit ?? null,
+      },
+      { actor: 'system:test', tokenId: null, writeLimit: null },
+    );
+    return token;
+  };
+  const token = await tokenFor(['admin']);
+  const { port } = server;
+  return {
+    server,
+    directory,
+    keys,
+    port,
+    token,
+    tokenFor,
+    async connect(password = token, config = {}) {
+      const client = new pg.Client({ host: '127.0.0.1', port, user: 'tester', database: 'eventful', password, ...config });
+      client.on('error', () => undefined);
+      await client.connect();
+      return client;
+    },
+    psql(script, args = []) {
+      const { stdout } = spawnSync(
+        'bash',
+        ['-c', 'psql -X -h 127.0.0.1 -p "$PORT" -U tester -d eventful "$@" 2>&1', 'psql', ...args],
+        {
+          input: script,
+          encoding: 'utf8',
+          env: { ...process.env, PGPASSWORD: token, PORT: String(port), PGSSLMODE: 'prefer' },
+        },
+      );
+      return stdout;
+    },
+    stop: () => server.stop(),
+    async destroy() {
+      const { storeId } = openKeyring(directory, keys);
+      await server.stop({ removeReadModel: true });
+      await removeReadModel(storeId.toString('hex')).catch(() => undefined);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
