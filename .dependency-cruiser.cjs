@@ -9,9 +9,18 @@ const forbid = (from, to, comment) => ({
 });
 module.exports = {
   forbidden: [
-    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-circular',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     { name: 'no-unresolved', severity: 'error', from: {}, to: { couldNotResolve: true } },
-    forbid('engine', 'server|sql|readmodel|cli|test|examples', 'the engine runs without anything else of ours'),
+    forbid(
+      'engine',
+      'server|sql|readmodel|cli|test|examples',
+      'the engine runs without anything else of ours',
+    ),
     forbid('sql', 'server|readmodel|cli|test|examples', 'sql runs without a socket'),
     forbid('readmodel', 'server|sql|cli|test|examples', 'the read model only follows the engine'),
     forbid('server', 'cli|test|examples', 'the server does not know who started it'),

@@ -55,9 +55,13 @@ export class Catalogue {
     const number = Number(state['number']);
     for (const [name, other] of this.types) {
       if (other.number === number && name !== type)
-        throw new DatabaseError(SqlState.serializationFailure, 'another aggregate was created at the same time', {
-          hint: 'Retry the transaction.',
-        });
+        throw new DatabaseError(
+          SqlState.serializationFailure,
+          'another aggregate was created at the same time',
+          {
+            hint: 'Retry the transaction.',
+          },
+        );
     }
     const types = new Map(this.types);
     types.set(type, { definition, number });
@@ -70,11 +74,16 @@ export class Catalogue {
    * @throws DatabaseError 42P07 when there is one of that name
    */
   createEvent(definition: AggregateDefinition, also: Schema = this.schema): NewEvent {
-    if (also.aggregates.has(definition.type) || this.types.has(definition.type) || INTERNAL.has(definition.type))
+    if (
+      also.aggregates.has(definition.type) ||
+      this.types.has(definition.type) ||
+      INTERNAL.has(definition.type)
+    )
       throw new DatabaseError(SqlState.duplicateTable, `aggregate "${definition.type}" already exists`);
     // Aggregates an open transaction has made are not in `types` yet; each still needs a number of its own.
     const uncommitted = [...also.aggregates.keys()].filter((name) => !this.types.has(name)).length;
-    const highest = Math.max(FIRST_USER_TYPE - 1, ...[...this.types.values()].map((t) => t.number)) + uncommitted;
+    const highest =
+      Math.max(FIRST_USER_TYPE - 1, ...[...this.types.values()].map((t) => t.number)) + uncommitted;
     return {
       ...schemaEvent('aggregate_created', definition),
       payload: { definition: JSON.stringify(definition), number: String(highest + 1) },

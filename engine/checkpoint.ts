@@ -114,7 +114,7 @@ export class Checkpoints {
   /** The kept checkpoints, oldest first. */
   async *all(): AsyncGenerator<Checkpoint> {
     for await (const { key, value } of this.repository.store.scan(prefixRange(Prefix.checkpoint)))
-      yield this.parse(this.repository.unseal(key, value as Buffer).toString());
+      yield this.parse(this.repository.unseal(key, value).toString());
   }
 
   /** The checkpoint kept beside the store, null when there is none. */
@@ -139,6 +139,9 @@ export class Checkpoints {
       });
     }
     if (!(await tree.root(kept.size)).equals(kept.root))
-      throw new DatabaseError(SqlState.dataCorrupted, 'the store does not continue what its last checkpoint signed');
+      throw new DatabaseError(
+        SqlState.dataCorrupted,
+        'the store does not continue what its last checkpoint signed',
+      );
   }
 }

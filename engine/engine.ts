@@ -6,16 +6,15 @@ import { Catalogue as Catalogues, SCHEMA_TYPE, internalTypeNumber, isInternalTyp
 import { Checkpoints, type Checkpoint } from './checkpoint.js';
 import { ByteReader } from './codec/bytes.js';
 import { typePrefix } from './codec/keys.js';
-import { decodeGroup, eventLeaf } from './codec/records.js';
+import { decodeGroup } from './codec/records.js';
 import { CommitLoop, type Clock } from './commit/loop.js';
 import type { Appended } from './commit/stage.js';
 import type { Preview } from './commit/preview.js';
-import { formatUuid } from './commit/stage.js';
 import type { Keyring } from './crypto/keyring.js';
 import { DatabaseError, SqlState } from './errors.js';
 import type { CommitLog } from './log/log.js';
-import { inclusionPath } from './proofs/merkle.js';
 import type { EventProof } from './proofs/verifier.js';
+import { proveEvent } from './prove.js';
 import { Reader, type EventFilter, type Ids } from './reader.js';
 import { Repository, type Head } from './repository.js';
 import { toStateRow } from './rows.js';
@@ -23,7 +22,7 @@ import { requireAggregate } from './schema/validate.js';
 import type { Store } from './store/store.js';
 import { StoreTree } from './storeTree.js';
 import { Tokens } from './tokens/tokens.js';
-import { appendLeaf, frontierRoot, type Frontier } from './tree.js';
+import { frontierRoot } from './tree.js';
 import type {
   AggregateDefinition,
   AsOf,
@@ -55,7 +54,7 @@ export interface EngineParts {
 }
 
 /** Wall clock in microseconds since 1970. */
-export const systemClock: Clock = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
+const systemClock: Clock = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
 
 export class Engine implements ProjectionSource {
   readonly tokens: Tokens;
@@ -146,7 +145,10 @@ export class Engine implements ProjectionSource {
   ): Promise<Appended[]> {
     const internal = events.find((event) => isInternalType(event.aggregateType));
     if (internal !== undefined)
-      throw new DatabaseError(SqlState.undefinedTable, `aggregate "${internal.aggregateType}" does not exist`);
+      throw new DatabaseError(
+        SqlState.undefinedTable,
+        `aggregate "${internal.aggregateType}" does not exist`,
+      );
     return this.loop.append(events, writer, options);
   }
 
@@ -188,12 +190,7 @@ export class Engine implements ProjectionSource {
     return this.reader.state(type, id);
   }
 
-  states(
-    type: string,
-    ids: Ids,
-    asOf: AsOf | null,
-    signal?: AbortSignal,
-  ): AsyncGenerator<StateRow[]> {
+  states(type: string, ids: Ids, asOf: AsOf | null, signal?: AbortSignal): AsyncGenerator<StateRow[]> {
     return this.reader.states(type, ids, asOf, signal);
   }
 
@@ -266,8 +263,7 @@ export class Engine implements ProjectionSource {
     const { progress } = this.loop.state;
     if (type === null) return this.storeVerifier(options).run(Buffer.alloc(0));
     requireAggregate(this.schema(), type);
-    if (id === null)
-      return this.storeVerifier(options).run(typePrefix(this.catalogue.typeNumber(type) ?? 0));
+    if (id === null) return this.storeVerifier(options).run(typePrefix(this.catalogue.typeNumber(type) ?? 0));
     const head = await this.requireHead(type, id);
     const outcome = await verifyAggregate(this.repository, head.agg, head.version, async (event, leaf) =>
       (await this.repository.logAt(event.position))?.leaf.equals(leaf) === true
@@ -276,11 +272,16 @@ export class Engine implements ProjectionSource {
     );
     if ('reason' in outcome) fail(outcome);
     const difference = await options.compare?.([outcome.state]);
-    if (difference != null)
+    if (difference !== null && difference !== undefined)
       fail({ type, id, version: outcome.state.version.toString(), reason: difference.reason });
     const root = await this.tree.root(progress.position);
     if (!root.equals(frontierRoot(progress.frontier)))
-      fail({ type, id, version: String(head.version), reason: "the store tree's root is not the stored one" });
+      fail({
+        type,
+        id,
+        version: String(head.version),
+        reason: "the store tree's root is not the stored one",
+      });
     return {
       aggregates: 1,
       events: head.version,
@@ -323,44 +324,8 @@ export class Engine implements ProjectionSource {
   ): Promise<{ readonly proof: EventProof; readonly eventHash: string }> {
     requireAggregate(this.schema(), type);
     const head = await this.requireHead(type, id);
-    const n = Number(version);
-    if (n < 1 || n > head.version)
-      throw new DatabaseError(SqlState.undefinedObject, `version ${version} does not exist`, {
-        detail: `The aggregate is at version ${head.version}.`,
-      });
     const checkpoint = await this.checkpoint();
-    const leaves: Buffer[] = [];
-    let frontier: Frontier = [];
-    let event = null;
-    for await (const stored of this.repository.scanEvents(head.agg, 1, n)) {
-      const leaf = eventLeaf(stored);
-      frontier = appendLeaf(frontier, leaves.length, leaf);
-      leaves.push(leaf);
-      event = stored;
-    }
-    if (event === null || leaves.length !== n)
-      throw new DatabaseError(SqlState.dataCorrupted, 'an event is missing');
-    const hex = (hashes: readonly Uint8Array[]): string[] => hashes.map((h) => Buffer.from(h).toString('hex'));
-    const proof: EventProof = {
-      event: {
-        aggregateType: event.type,
-        aggregateId: event.id,
-        version: String(event.version),
-        eventId: formatUuid(event.eventId),
-        eventType: event.eventType,
-        actor: event.actor,
-        recordedAt: String(event.recordedAt),
-        metadata: event.body.metadata,
-        payload: event.body.payload.toString('utf8'),
-        salt: event.body.salt.toString('hex'),
-      },
-      position: String(event.position),
-      aggregateRoot: frontierRoot(frontier).toString('hex'),
-      aggregateProof: hex(await inclusionPath(leafRange(leaves), n - 1, 0, n)),
-      storeProof: hex(await this.tree.inclusion(event.position - 1, checkpoint.size)),
-      checkpoint: checkpoint.note,
-    };
-    return { proof, eventHash: eventLeaf(event).toString('hex') };
+    return proveEvent(this.repository, this.tree, checkpoint, head, version);
   }
 
   /** Events a limited token has written so far. */
@@ -391,19 +356,11 @@ export class Engine implements ProjectionSource {
   }
 }
 
-function leafRange(leaves: readonly Buffer[]): (start: number, end: number) => Promise<Buffer> {
-  return (start, end) => {
-    let frontier: Frontier = [];
-    for (let i = start; i < end; i++) frontier = appendLeaf(frontier, i - start, leaves[i] ?? Buffer.alloc(32));
-    return Promise.resolve(frontierRoot(frontier));
-  };
-}
-
 async function loadCatalogue(repository: Repository): Promise<Catalogue> {
   const heads: Head[] = [];
-  for await (const head of repository.scanHeads(typePrefix(internalTypeNumber(SCHEMA_TYPE)))) heads.push(head);
+  for await (const head of repository.scanHeads(typePrefix(internalTypeNumber(SCHEMA_TYPE))))
+    heads.push(head);
   // In the order they were made, so that the catalogue lists them as they were declared.
   heads.sort((a, b) => a.createdAt - b.createdAt || a.position - b.position);
   return heads.reduce((catalogue, head) => catalogue.with(head.id, head.state), Catalogues.empty);
 }
-

@@ -115,7 +115,8 @@ export class Reader {
   async *events(filter: EventFilter, signal?: AbortSignal): AsyncGenerator<EventRow[]> {
     const ids = filter.aggregateIds ?? null;
     const type = filter.aggregateType ?? null;
-    const source = ids !== null && type !== null ? this.byAggregate(type, ids, filter) : this.byPosition(filter);
+    const source =
+      ids !== null && type !== null ? this.byAggregate(type, ids, filter) : this.byPosition(filter);
     for await (const events of source) {
       signal?.throwIfAborted();
       const rows = events.filter((event) => matches(event, filter)).map(toEventRow);

@@ -5,7 +5,16 @@
 import { randomBytes } from 'node:crypto';
 import type { Keyring } from './crypto/keyring.js';
 import { SealKey, Sealer } from './crypto/seal.js';
-import { AGG_BYTES, Index, Prefix, metaKey, numberKey, plainKey, prefixRange, versionKey } from './codec/keys.js';
+import {
+  AGG_BYTES,
+  Index,
+  Prefix,
+  metaKey,
+  numberKey,
+  plainKey,
+  prefixRange,
+  versionKey,
+} from './codec/keys.js';
 import * as records from './codec/records.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { LruMap } from './lru.js';
@@ -85,7 +94,7 @@ export class Repository {
   async heads(aggs: readonly Buffer[]): Promise<(Head | null)[]> {
     const values = await this.store.getMany(aggs.map((agg) => plainKey(Prefix.head, agg)));
     return Promise.all(
-      values.map((value, i) => {
+      values.map(async (value, i) => {
         const agg = aggs[i];
         return value === null || agg === undefined ? null : this.openHead(agg, value);
       }),
@@ -95,7 +104,7 @@ export class Repository {
   /** All heads whose agg starts with `prefix`, in key order. */
   async *scanHeads(prefix: Buffer = Buffer.alloc(0)): AsyncGenerator<Head> {
     for await (const { key, value } of this.store.scan(prefixRange(Prefix.head, prefix))) {
-      yield await this.openHead(Buffer.from(key.subarray(1)), value as Buffer);
+      yield await this.openHead(Buffer.from(key.subarray(1)), value);
     }
   }
 
@@ -130,7 +139,7 @@ export class Repository {
     const keys = places.map(({ agg, version }) => versionKey(Prefix.event, agg, version));
     const values = await this.store.getMany(keys);
     return Promise.all(
-      values.map((value, i) => {
+      values.map(async (value, i) => {
         const key = keys[i];
         return value === null || key === undefined ? null : this.openEvent(key, value);
       }),
@@ -143,7 +152,7 @@ export class Repository {
       gte: versionKey(Prefix.event, agg, from),
       lt: versionKey(Prefix.event, agg, to + 1),
     };
-    for await (const { key, value } of this.store.scan(range)) yield await this.openEvent(key, value as Buffer);
+    for await (const { key, value } of this.store.scan(range)) yield await this.openEvent(key, value);
   }
 
   // Snapshots
@@ -175,8 +184,7 @@ export class Repository {
       reverse: true,
       limit: 1,
     };
-    for await (const { key, value } of this.store.scan(range))
-      return this.openSnapshot(agg, key, value as Buffer);
+    for await (const { key, value } of this.store.scan(range)) return this.openSnapshot(agg, key, value);
     return null;
   }
 
@@ -200,7 +208,7 @@ export class Repository {
     const start = (await this.logRunAt(from))?.[0]?.position ?? from;
     const range = { gte: numberKey(Prefix.log, start), lt: numberKey(Prefix.log, to + 1) };
     for await (const { key, value } of this.store.scan(range)) {
-      for (const entry of this.openLogRun(key, value as Buffer))
+      for (const entry of this.openLogRun(key, value))
         if (entry.position >= from && entry.position <= to) yield entry;
     }
   }
@@ -216,7 +224,7 @@ export class Repository {
       reverse: true,
       limit: 1,
     };
-    for await (const { key, value } of this.store.scan(range)) return this.openLogRun(key, value as Buffer);
+    for await (const { key, value } of this.store.scan(range)) return this.openLogRun(key, value);
     return null;
   }
 

@@ -43,7 +43,10 @@ export class StoreTree {
     const key = tileKey(level, index);
     const value = await this.repository.store.get(key);
     if (value === null)
-      throw new DatabaseError(SqlState.dataCorrupted, `node ${index} at level ${level} of the store tree is missing`);
+      throw new DatabaseError(
+        SqlState.dataCorrupted,
+        `node ${index} at level ${level} of the store tree is missing`,
+      );
     return this.repository.unseal(key, value);
   }
 

@@ -133,7 +133,10 @@ export interface ProjectionSource {
    * The current state of every aggregate changed after `position`, in batches, each aggregate at least once.
    * `through` is the position the batches hold up to once all were read.
    */
-  changedSince(position: bigint): { readonly through: bigint; readonly batches: AsyncIterable<readonly StateRow[]> };
+  changedSince(position: bigint): {
+    readonly through: bigint;
+    readonly batches: AsyncIterable<readonly StateRow[]>;
+  };
   /** The current state of every aggregate of one type, in batches. */
   allStates(aggregateType: string): AsyncIterable<readonly StateRow[]>;
 }

@@ -257,7 +257,9 @@ export class Connection {
     output.write(encodeAuthenticationOk());
     for (const [name, value] of reported)
       // Which role of the read model stands behind the session is nobody's business.
-      output.write(encodeParameterStatus({ name, value: name === 'session_authorization' ? identity.actor : value }));
+      output.write(
+        encodeParameterStatus({ name, value: name === 'session_authorization' ? identity.actor : value }),
+      );
     output.write(
       encodeBackendKeyData({ processId: this.id, secret: this.secret.subarray(0, this.keyBytes) }),
     );

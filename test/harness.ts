@@ -10,7 +10,11 @@ import { parseGrant } from '../engine/tokens/grants.js';
 import { removeReadModel } from '../readmodel/index.js';
 import { startServer, type RunningServer } from '../server/index.js';
 
-const SILENT = { info: () => undefined, warn: () => undefined, error: (o: object, m: string) => console.error(m, o) };
+const SILENT = {
+  info: () => undefined,
+  warn: () => undefined,
+  error: (o: object, m: string) => console.error(m, o),
+};
 
 export interface TestServer {
   readonly server: RunningServer;
@@ -19,7 +23,10 @@ export interface TestServer {
   readonly port: number;
   /** An admin's token. */
   readonly token: string;
-  tokenFor(grants: readonly string[], options?: { readonly limit?: bigint; readonly seconds?: number }): Promise<string>;
+  tokenFor(
+    grants: readonly string[],
+    options?: { readonly limit?: bigint; readonly seconds?: number },
+  ): Promise<string>;
   connect(token?: string, config?: pg.ClientConfig): Promise<pg.Client>;
   /** Runs a script with psql; standard output and error together, as a user sees them. */
   psql(script: string, args?: readonly string[]): string;
@@ -72,7 +79,14 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     token,
     tokenFor,
     async connect(password = token, config = {}) {
-      const client = new pg.Client({ host: '127.0.0.1', port, user: 'tester', database: 'eventful', password, ...config });
+      const client = new pg.Client({
+        host: '127.0.0.1',
+        port,
+        user: 'tester',
+        database: 'eventful',
+        password,
+        ...config,
+      });
       client.on('error', () => undefined);
       await client.connect();
       return client;

@@ -75,7 +75,10 @@ export function metaKey(name: string): Buffer {
 }
 
 /** All keys that start with prefix ‖ bytes, as a half-open range. */
-export function prefixRange(prefix: PrefixByte, bytes: Uint8Array = Buffer.alloc(0)): { gte: Buffer; lt: Buffer } {
+export function prefixRange(
+  prefix: PrefixByte,
+  bytes: Uint8Array = Buffer.alloc(0),
+): { gte: Buffer; lt: Buffer } {
   const gte = plainKey(prefix, bytes);
   const lt = Buffer.from(gte);
   let i = lt.length - 1;
@@ -117,6 +120,11 @@ export class Index {
   }
 
   private mac(kind: string, bytes: Buffer): Buffer {
-    return createHmac('sha256', this.indexKey).update(kind).update('\0').update(bytes).digest().subarray(0, 16);
+    return createHmac('sha256', this.indexKey)
+      .update(kind)
+      .update('\0')
+      .update(bytes)
+      .digest()
+      .subarray(0, 16);
   }
 }

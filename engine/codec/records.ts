@@ -169,11 +169,7 @@ export interface SnapshotRecord {
 }
 
 export function encodeSnapshot(snapshot: SnapshotRecord): Buffer {
-  writer
-    .u64(snapshot.position)
-    .u64(snapshot.createdAt)
-    .u64(snapshot.updatedAt)
-    .u8(snapshot.frontier.length);
+  writer.u64(snapshot.position).u64(snapshot.createdAt).u64(snapshot.updatedAt).u8(snapshot.frontier.length);
   for (const hash of snapshot.frontier) writer.bytes(hash);
   return writer.bytes(snapshot.state).take();
 }
@@ -232,11 +228,7 @@ export interface Progress {
 }
 
 export function encodeProgress(progress: Progress): Buffer {
-  writer
-    .u64(progress.sequence)
-    .u64(progress.position)
-    .u64(progress.recordedAt)
-    .u8(progress.frontier.length);
+  writer.u64(progress.sequence).u64(progress.position).u64(progress.recordedAt).u8(progress.frontier.length);
   for (const hash of progress.frontier) writer.bytes(hash);
   return writer.take();
 }

@@ -64,8 +64,7 @@ export class CommitLoop {
     writer: Writer,
     { durable = true }: { readonly durable?: boolean } = {},
   ): Promise<Appended[]> {
-    if (this.closed)
-      return Promise.reject(new DatabaseError(SqlState.adminShutdown, 'the store is closing'));
+    if (this.closed) return Promise.reject(new DatabaseError(SqlState.adminShutdown, 'the store is closing'));
     return new Promise((resolve, reject) => {
       this.waiting.push({ events, writer, durable, resolve, reject });
       this.running ??= this.run();

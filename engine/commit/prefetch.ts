@@ -51,7 +51,8 @@ export class Prefetched implements Known {
       const place = new ByteReader(this.repository.unseal(key, value));
       const agg = Buffer.from(place.bytes(AGG_BYTES));
       const event = await this.repository.event(agg, place.u64());
-      if (event === null) throw new DatabaseError(SqlState.dataCorrupted, 'an event named by its id is missing');
+      if (event === null)
+        throw new DatabaseError(SqlState.dataCorrupted, 'an event named by its id is missing');
       this.eventIds.set(id, { row: toEventRow(event) });
     }
   }
@@ -68,7 +69,7 @@ export class Prefetched implements Known {
 
   requireReadable(event: NewEvent): void {
     const error = this.unreadable.get(headName(event.aggregateType, event.aggregateId));
-    if (error !== undefined) throw error;
+    if (error instanceof Error) throw error;
   }
 
   head(name: string): Head | null {

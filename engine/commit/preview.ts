@@ -3,7 +3,10 @@ import { toStateRow } from '../rows.js';
 import type { NewEvent, Schema, StateRow, Writer } from '../types.js';
 import { rowOf, type Appended, type Group, type Known } from './stage.js';
 
-type Prefetch = (events: readonly NewEvent[], writer: Writer) => Promise<Known & { requireReadable(event: NewEvent): void }>;
+type Prefetch = (
+  events: readonly NewEvent[],
+  writer: Writer,
+) => Promise<Known & { requireReadable(event: NewEvent): void }>;
 
 /**
  * The appends of a transaction before COMMIT, checked one statement at a time and visible only to it. Positions, times

@@ -3,7 +3,7 @@
  * joins the group whole or leaves it as it was.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { Catalogue, SCHEMA_TYPE, isInternalType } from '../catalogue.js';
+import { SCHEMA_TYPE, isInternalType, type Catalogue } from '../catalogue.js';
 import { commitHash, eventLeaf, type EventBody, type EventHeader } from '../codec/records.js';
 import type { SealKey } from '../crypto/seal.js';
 import { DatabaseError, SqlState } from '../errors.js';
@@ -78,7 +78,13 @@ export class Group {
    * @throws DatabaseError 40001, 23505, 53400 and what validation throws
    */
   add(events: readonly NewEvent[], writer: Writer): (Staged | Existing)[] {
-    const attempt = new Attempt(this, this.known, writer, this.basePosition + this.staged.length, this.recordedAt);
+    const attempt = new Attempt(
+      this,
+      this.known,
+      writer,
+      this.basePosition + this.staged.length,
+      this.recordedAt,
+    );
     const answers = events.map((event) => attempt.place(event));
     const written = attempt.staged.length;
     if (writer.tokenId !== null && writer.writeLimit !== null && written > 0) {
@@ -207,7 +213,8 @@ class Attempt {
     const staged: Staged = { event, header, body, leaf, head, isFirst: before === null, internal };
     this.staged.push(staged);
     this.heads.set(name, head);
-    if (event.aggregateType === SCHEMA_TYPE) this.catalogue = this.catalogue.with(event.aggregateId, head.state);
+    if (event.aggregateType === SCHEMA_TYPE)
+      this.catalogue = this.catalogue.with(event.aggregateId, head.state);
     return staged;
   }
 }
@@ -223,10 +230,14 @@ function checkExpectation(event: NewEvent, before: Head | null): void {
     });
   }
   if (BigInt(actual) === expected.version) return;
-  throw new DatabaseError(SqlState.serializationFailure, 'the aggregate is at another version than expected', {
-    detail: `aggregate "${event.aggregateType}": expected version ${expected.version}, actual version ${actual}.`,
-    hint: 'Read the aggregate again and retry with its version.',
-  });
+  throw new DatabaseError(
+    SqlState.serializationFailure,
+    'the aggregate is at another version than expected',
+    {
+      detail: `aggregate "${event.aggregateType}": expected version ${expected.version}, actual version ${actual}.`,
+      hint: 'Read the aggregate again and retry with its version.',
+    },
+  );
 }
 
 function sameFields(a: Fields, b: Fields): boolean {

@@ -75,7 +75,7 @@ class Walker {
   /** Finds where the chain begins: at the last record that starts it anew, or else in the oldest segment. */
   async start(): Promise<StoredRecord | null> {
     for (let index = this.#segments.length - 1; index > 0; index -= 1) {
-      continue;
+      if (!(await this.#saysRestart(index))) continue;
       const record = await this.#read(index, 0);
       if (record === null) continue;
       for (const segment of this.#segments.slice(0, index)) {

@@ -86,7 +86,13 @@ function count(text: string, what: string): bigint {
   return BigInt(text);
 }
 
-function parseNote(note: string): { body: string; origin: string; size: number; root: Uint8Array; signatures: string[] } {
+function parseNote(note: string): {
+  body: string;
+  origin: string;
+  size: number;
+  root: Uint8Array;
+  signatures: string[];
+} {
   const cut = note.indexOf('\n\n');
   if (cut < 0) throw new ProofError('the checkpoint has no signature');
   const body = note.slice(0, cut + 1);
@@ -97,7 +103,10 @@ function parseNote(note: string): { body: string; origin: string; size: number; 
     throw new ProofError('the checkpoint is malformed');
   const root = fromBase64(rootText);
   if (root.length !== 32) throw new ProofError('the checkpoint is malformed');
-  const signatures = note.slice(cut + 2).split('\n').filter((line) => line !== '');
+  const signatures = note
+    .slice(cut + 2)
+    .split('\n')
+    .filter((line) => line !== '');
   return { body, origin, size: Number(sizeText), root, signatures };
 }
 

@@ -91,13 +91,19 @@ function daysInMonth(year: number, month: number): number {
 function checkDate(type: string, year: string, month: string, day: string): void {
   const [y, m, d] = [Number(year), Number(month), Number(day)];
   if (y < 1 || m < 1 || m > 12 || d < 1 || d > daysInMonth(y, m)) {
-    throw new DatabaseError(SqlState.datetimeFieldOverflow, `date/time field value out of range for type ${type}`);
+    throw new DatabaseError(
+      SqlState.datetimeFieldOverflow,
+      `date/time field value out of range for type ${type}`,
+    );
   }
 }
 
 function checkTime(type: string, hour: string, minute: string, second: string | undefined): void {
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second ?? 0) >= 60) {
-    throw new DatabaseError(SqlState.datetimeFieldOverflow, `date/time field value out of range for type ${type}`);
+    throw new DatabaseError(
+      SqlState.datetimeFieldOverflow,
+      `date/time field value out of range for type ${type}`,
+    );
   }
 }
 
@@ -145,7 +151,8 @@ const json: Check = (value, _modifiers, type) => {
     throw malformed(type);
   }
   // jsonb numbers are numeric and its strings are text: neither takes everything JSON allows.
-  if (/\\u0000/i.test(value) || /[eE][+-]?\d{4,}/.test(value) || /\\ud[89a-f]/i.test(value)) throw malformed(type);
+  if (/\\u0000/i.test(value) || /[eE][+-]?\d{4,}/.test(value) || /\\ud[89a-f]/i.test(value))
+    throw malformed(type);
 };
 
 const varchar: Check = (value, [limit], type) => {

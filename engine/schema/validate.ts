@@ -42,7 +42,11 @@ export function requireEventType(definition: AggregateDefinition, name: string):
   return found;
 }
 
-function requireField(definition: AggregateDefinition, eventType: EventTypeDefinition, field: string): string | null {
+function requireField(
+  definition: AggregateDefinition,
+  eventType: EventTypeDefinition,
+  field: string,
+): string | null {
   const declared = definition.fields.find((f) => f.name === field);
   if (declared === undefined) {
     if (definition.open) return null;
@@ -75,7 +79,10 @@ function checkText(value: string, what: string): void {
 
 function checkMetadata(metadata: string): void {
   if (Buffer.byteLength(metadata) > Limits.metadataBytes)
-    throw new DatabaseError(SqlState.programLimitExceeded, `metadata is limited to ${Limits.metadataBytes} bytes`);
+    throw new DatabaseError(
+      SqlState.programLimitExceeded,
+      `metadata is limited to ${Limits.metadataBytes} bytes`,
+    );
   checkValue('jsonb', metadata);
   const value: unknown = JSON.parse(metadata);
   if (value === null || typeof value !== 'object' || Array.isArray(value))

@@ -118,7 +118,10 @@ export class Tokens {
       ['identifierId', request.identifierId],
     ] as const) {
       if (!IDENTIFIER.test(value) || (name === 'identifierType' && value.includes(':')))
-        throw new DatabaseError(SqlState.invalidParameterValue, `${name} must be 1 to 255 characters without spaces`);
+        throw new DatabaseError(
+          SqlState.invalidParameterValue,
+          `${name} must be 1 to 255 characters without spaces`,
+        );
     }
     if (request.grants.length === 0)
       throw new DatabaseError(SqlState.invalidParameterValue, 'a token needs at least one grant');
@@ -219,7 +222,7 @@ export class Tokens {
         notBefore: BigInt(state['not_before'] ?? '0'),
         expiresAt: BigInt(state['expires_at'] ?? '0'),
         issuedAt: BigInt(state['issued_at'] ?? '0'),
-        writeLimit: limit == null ? null : BigInt(limit),
+        writeLimit: limit === null || limit === undefined ? null : BigInt(limit),
         revoked: state['revoked'] === 'true',
       };
     }

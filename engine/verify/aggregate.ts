@@ -33,7 +33,11 @@ export async function verifyAggregate(
   check: StoreCheck,
 ): Promise<{ readonly state: StateRow } | Failure> {
   const name = await nameOf(repository, agg, last);
-  const failure = (version: number, reason: string): Failure => ({ ...name, version: String(version), reason });
+  const failure = (version: number, reason: string): Failure => ({
+    ...name,
+    version: String(version),
+    reason,
+  });
   let frontier: Frontier = [];
   let state: Fields = {};
   let createdAt = 0;
@@ -73,7 +77,11 @@ export async function verifyAggregate(
   return { state: toStateRow(head) };
 }
 
-async function readEvent(repository: Repository, agg: Buffer, version: number): Promise<StoredEvent | string> {
+async function readEvent(
+  repository: Repository,
+  agg: Buffer,
+  version: number,
+): Promise<StoredEvent | string> {
   try {
     return (await repository.event(agg, version)) ?? 'the event is missing';
   } catch (error) {
@@ -82,7 +90,11 @@ async function readEvent(repository: Repository, agg: Buffer, version: number): 
 }
 
 /** Type and id, from the head or, where that is damaged, from any event that still opens. */
-async function nameOf(repository: Repository, agg: Buffer, last: number): Promise<{ type: string; id: string }> {
+async function nameOf(
+  repository: Repository,
+  agg: Buffer,
+  last: number,
+): Promise<{ type: string; id: string }> {
   const headKey = plainKey(Prefix.head, agg);
   try {
     const value = await repository.store.get(headKey);
@@ -111,7 +123,7 @@ async function nameOf(repository: Repository, agg: Buffer, last: number): Promis
 async function snapshotsOf(repository: Repository, agg: Buffer): Promise<Map<number, Fields>> {
   const found = new Map<number, Fields>();
   for await (const { key, value } of repository.store.scan(prefixRange(Prefix.snapshot, agg))) {
-    const snapshot = await repository.openSnapshot(agg, key, value as Buffer);
+    const snapshot = await repository.openSnapshot(agg, key, value);
     found.set(snapshot.version, decodeFields(snapshot.state));
   }
   return found;

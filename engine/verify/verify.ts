@@ -89,7 +89,7 @@ export class StoreVerifier {
 
   private async compare(states: readonly StateRow[]): Promise<void> {
     const difference = states.length > 0 ? await this.options.compare?.(states) : null;
-    if (difference == null) return;
+    if (difference === null || difference === undefined) return;
     const { state, reason } = difference;
     fail({ type: state.aggregateType, id: state.aggregateId, version: state.version.toString(), reason });
   }
@@ -183,7 +183,8 @@ export class StoreVerifier {
   /** Fails naming the event at a position. */
   private async failAt(position: number, reason: string): Promise<never> {
     const entry = await this.repository.logAt(position).catch(() => null);
-    if (entry === null) return fail({ type: '?', id: '?', version: '?', reason: `position ${position}: ${reason}` });
+    if (entry === null)
+      return fail({ type: '?', id: '?', version: '?', reason: `position ${position}: ${reason}` });
     const key = versionKey(Prefix.event, entry.agg, entry.version);
     const value = await this.repository.store.get(key).catch(() => null);
     const header = value === null ? null : this.repository.eventHeader(key, value);

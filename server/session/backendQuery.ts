@@ -1,8 +1,11 @@
 /** Questions a session asks the read model for itself, between the client's own messages. */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { ReadStatement } from '../../sql/statement.js';
-import { errorFromFields } from '../protocol/backend/error.js';
-import { decodeParameterDescription, PARAMETER_DESCRIPTION } from '../protocol/backend/parameter-description.js';
+import { errorFromFields, type ErrorFields } from '../protocol/backend/error.js';
+import {
+  decodeParameterDescription,
+  PARAMETER_DESCRIPTION,
+} from '../protocol/backend/parameter-description.js';
 import { DATA_ROW, ROW_DESCRIPTION, decodeDataRow, decodeRowDescription } from '../protocol/backend/row.js';
 import type { Frame } from '../protocol/frames.js';
 import { encodeBind } from '../protocol/frontend/bind.js';
@@ -37,7 +40,7 @@ async function exchange(
   let failure: DatabaseError | null = null;
   const sink = {
     message: look,
-    error: (fields: Parameters2): void => {
+    error: (fields: ErrorFields): void => {
       failure ??= errorFromFields(fields);
     },
   };
@@ -51,8 +54,7 @@ async function exchange(
   throw failure as DatabaseError;
 }
 
-type Parameters2 = ReadonlyMap<string, string>;
-
+/** Runs a statement of our own on the session's connection; rows as text. */
 async function ask(
   state: SessionState,
   sql: string,
@@ -80,7 +82,13 @@ async function ask(
       ['parse', encodeParse({ statement: STATEMENT, text: sql, parameterTypes: types })],
       [
         'bind',
-        encodeBind({ portal: PORTAL, statement: STATEMENT, parameterFormats: [], parameters, resultFormats: [] }),
+        encodeBind({
+          portal: PORTAL,
+          statement: STATEMENT,
+          parameterFormats: [],
+          parameters,
+          resultFormats: [],
+        }),
       ],
       ['describe', encodeDescribe({ target: 'portal', name: PORTAL })],
       ['execute', encodeExecute(PORTAL)],
@@ -89,7 +97,10 @@ async function ask(
     look,
   );
   if (tooLarge)
-    throw new DatabaseError(SqlState.programLimitExceeded, 'the query returns too many rows to append at once');
+    throw new DatabaseError(
+      SqlState.programLimitExceeded,
+      'the query returns too many rows to append at once',
+    );
   return { columns, rows };
 }
 
@@ -101,7 +112,7 @@ export async function runQuery(
   parameterTypes: readonly number[],
 ): Promise<QueryRows> {
   await state.waitForReads();
-  const { sql, extra } = await prepareRead(state, read, parameters, parameterTypes);
+  const { sql, extra } = await prepareRead(state, read, parameters);
   const own = Array.from({ length: read.parameterCount }, (_, i) => parameters(i + 1));
   const types = Array.from({ length: read.parameterCount }, (_, i) => parameterTypes[i] ?? 0);
   return ask(state, sql, types, [...own, ...extra]);

@@ -23,7 +23,7 @@ import {
 import { callColumns, runCall } from '../statements/call.js';
 import { encodeOutcome, type Column, type Result } from '../statements/result.js';
 import { compareStates } from '../statements/compare.js';
-import { readTimestamp, runQuery } from './backendQuery.js';
+import { runQuery } from './backendQuery.js';
 import type { HeldAnswer } from './output.js';
 import type { SessionState } from './state.js';
 
@@ -151,7 +151,8 @@ export class Dialect {
     const pin = statement.returning.some(({ column }) => column === 'version');
     const rows = await transaction.add(events, pin);
     if (description !== null) state.output.write(description);
-    for (const chunk of encodeOutcome(appendResult(statement, rows, false), formats)) state.output.write(chunk);
+    for (const chunk of encodeOutcome(appendResult(statement, rows, false), formats))
+      state.output.write(chunk);
   }
 
   private async events(
@@ -194,7 +195,7 @@ export class Dialect {
           writer: state.writer,
           parameters,
           signal: state.signal,
-          timestamp: (text) => readTimestamp(state, text),
+          timestamp: (text) => state.timestamp(text),
           compare: (states: readonly StateRow[]) => compareStates(state.services, states),
         });
     }

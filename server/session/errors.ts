@@ -29,7 +29,8 @@ function isWrite(fields: ErrorFields, access: Access): boolean {
   const code = fields.get('C');
   const message = fields.get('M') ?? '';
   if (code === '25006') return true;
-  if (code === SqlState.featureNotSupported) return message.includes('is not allowed in a non-volatile function');
+  if (code === SqlState.featureNotSupported)
+    return message.includes('is not allowed in a non-volatile function');
   if (code !== SqlState.insufficientPrivilege) return false;
   // A session that may read everything is refused by the read model only for writing.
   return access.everything || /permission denied (for (function|language|schema)|to )/.test(message);

@@ -19,15 +19,15 @@ import {
 } from '../protocol/backend/parameter-description.js';
 import { READY_FOR_QUERY } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
-import { encodeBind, formatAt, rewriteBind, type Bind } from '../protocol/frontend/bind.js';
+import { encodeBind, rewriteBind, type Bind } from '../protocol/frontend/bind.js';
 import { encodeClose, type Close } from '../protocol/frontend/close.js';
 import { encodeSync } from '../protocol/frontend/control.js';
 import { encodeDescribe, type Describe } from '../protocol/frontend/describe.js';
 import { encodeExecute, type Execute } from '../protocol/frontend/execute.js';
 import { encodeParse, type Parse } from '../protocol/frontend/parse.js';
 import { describeColumns } from '../statements/result.js';
-import { decodeParameter } from '../values/values.js';
 import { describeParameters } from './backendQuery.js';
+import { bindLocal, parametersOf } from './binding.js';
 import { inferredTypes, isDialect, resultColumns, type Dialect, type DialectStatement } from './dialect.js';
 import { UNMOVED } from './errors.js';
 import type { LocalPortal, Prepared } from './prepared.js';
@@ -51,7 +51,10 @@ export class Extended {
     const { state } = this;
     const statements = state.parse(message.text);
     if (statements.length > 1)
-      throw new DatabaseError(SqlState.syntaxError, 'cannot insert multiple commands into a prepared statement');
+      throw new DatabaseError(
+        SqlState.syntaxError,
+        'cannot insert multiple commands into a prepared statement',
+      );
     const statement: Statement = statements[0] ?? { kind: 'empty' };
     state.requireUsable(statement);
     if (message.statement !== '' && state.prepared.has(message.statement))
@@ -130,7 +133,8 @@ export class Extended {
   private backendTypes(read: ReadStatement, given: readonly number[]): number[] {
     const own = Array.from(
       { length: read.engineRelations.length > 0 ? read.parameterCount : given.length },
-      (_, i) => (given[i] !== undefined && given[i] !== 0 ? given[i] : (read.asOfParameterTypes.get(i + 1) ?? 0)),
+      (_, i) =>
+        given[i] !== undefined && given[i] !== 0 ? given[i] : (read.asOfParameterTypes.get(i + 1) ?? 0),
     );
     return [...own, ...read.engineRelations.map(() => 114)];
   }
@@ -141,11 +145,15 @@ export class Extended {
     if (backend === null) return;
     const relay = await state.relayReady();
     const types =
-      statement.kind === 'read' ? this.backendTypes(statement, prepared.givenTypes) : [...prepared.givenTypes];
+      statement.kind === 'read'
+        ? this.backendTypes(statement, prepared.givenTypes)
+        : [...prepared.givenTypes];
     const bytes = encodeParse({ statement: prepared.name, text: backend.sql, parameterTypes: types });
     relay.send(bytes, 'parse', visible ? state.forward(backend.map) : state.hidden(backend.map));
     prepared.generation = state.generation;
-    const needsTypes = statement.kind === 'read' && (statement.engineRelations.length > 0 || statement.stateReferences.length > 0);
+    const needsTypes =
+      statement.kind === 'read' &&
+      (statement.engineRelations.length > 0 || statement.stateReferences.length > 0);
     if (!needsTypes || prepared.types !== null) return;
     relay.send(
       encodeDescribe({ target: 'statement', name: prepared.name }),
@@ -239,7 +247,8 @@ export class Extended {
       return;
     }
     await this.ownTurn(() => {
-      if (message.target === 'statement') state.output.write(encodeParameterDescription(prepared.types ?? []));
+      if (message.target === 'statement')
+        state.output.write(encodeParameterDescription(prepared.types ?? []));
       const columns = isDialect(prepared.statement) ? resultColumns(prepared.statement) : null;
       const formats = portal?.kind === 'local' ? portal.resultFormats : [];
       state.output.write(columns === null ? encodeNoData() : describeColumns(columns, formats));
@@ -284,7 +293,7 @@ export class Extended {
     const { state } = this;
     const relayed =
       message.target === 'statement'
-        ? state.prepared.get(message.name)?.backend != null
+        ? (state.prepared.get(message.name)?.backend ?? null) !== null
         : state.portals.get(message.name)?.kind === 'relayed';
     if (message.target === 'statement') state.prepared.delete(message.name);
     else state.portals.delete(message.name);
@@ -338,7 +347,9 @@ export class Extended {
     if (prepared === undefined)
       throw new DatabaseError(
         SqlState.invalidSqlStatementName,
-        name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`,
+        name === ''
+          ? 'unnamed prepared statement does not exist'
+          : `prepared statement "${name}" does not exist`,
       );
     return prepared;
   }
@@ -347,41 +358,13 @@ export class Extended {
 /** The client never sees the parameters that carry engine rows. */
 function ownParameters(frame: Frame, prepared: Prepared): Buffer {
   const { statement } = prepared;
-  if (frame.type !== PARAMETER_DESCRIPTION || statement.kind !== 'read' || statement.engineRelations.length === 0)
+  if (
+    frame.type !== PARAMETER_DESCRIPTION ||
+    statement.kind !== 'read' ||
+    statement.engineRelations.length === 0
+  )
     return frame.raw;
-  return encodeParameterDescription(decodeParameterDescription(frame.body).slice(0, statement.parameterCount));
-}
-
-function parametersOf(message: Bind, types: readonly number[]): (number: number) => string | null {
-  return (number) => {
-    const value = message.parameters[number - 1];
-    if (value === undefined)
-      throw new DatabaseError(SqlState.undefinedParameter, `there is no parameter $${number}`);
-    return value === null
-      ? null
-      : decodeParameter(value, types[number - 1] ?? 0, formatAt(message.parameterFormats, number - 1));
-  };
-}
-
-function bindLocal(message: Bind, prepared: Prepared): LocalPortal {
-  const types = prepared.types ?? [];
-  const { parameters, parameterFormats, resultFormats } = message;
-  if (parameters.length !== types.length)
-    throw new DatabaseError(
-      SqlState.protocolViolation,
-      `bind message supplies ${parameters.length} parameters, but prepared statement "${prepared.name}" requires ${types.length}`,
-    );
-  if (parameterFormats.length > 1 && parameterFormats.length !== parameters.length)
-    throw new DatabaseError(
-      SqlState.protocolViolation,
-      `bind message has ${parameterFormats.length} parameter formats but ${parameters.length} parameters`,
-    );
-  const columns = isDialect(prepared.statement) ? (resultColumns(prepared.statement)?.length ?? 0) : 0;
-  if (resultFormats.length > 1 && resultFormats.length !== columns)
-    throw new DatabaseError(
-      SqlState.protocolViolation,
-      `bind message has ${resultFormats.length} result formats but query has ${columns} columns`,
-    );
-  const value = parametersOf(message, types);
-  return { kind: 'local', prepared, parameters: parameters.map((_, i) => value(i + 1)), resultFormats };
+  return encodeParameterDescription(
+    decodeParameterDescription(frame.body).slice(0, statement.parameterCount),
+  );
 }

@@ -61,7 +61,8 @@ export class Output {
   /** Hands everything that is not held to the socket, in one write. */
   flush(): void {
     if (this.size === 0) return;
-    const bytes = this.chunks.length === 1 ? (this.chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.chunks, this.size);
+    const bytes =
+      this.chunks.length === 1 ? (this.chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.chunks, this.size);
     this.chunks = [];
     this.size = 0;
     if (this.stream.destroyed) return;

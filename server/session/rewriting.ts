@@ -4,7 +4,6 @@ import { relationColumns, stateColumns } from '../../sql/columns.js';
 import { rewriteRead, type RewrittenRead } from '../../sql/rewrite.js';
 import { stateEncoder, relationJson } from '../statements/relations.js';
 import type { Parameters } from '../statements/append.js';
-import { readTimestamp } from './backendQuery.js';
 import type { SessionState } from './state.js';
 
 export interface PreparedRead extends RewrittenRead {
@@ -54,7 +53,7 @@ export async function engineRows(
         access: state.access,
         schema: state.transaction.schema(),
         parameters,
-        timestamp: (text) => readTimestamp(state, text),
+        timestamp: (text) => state.timestamp(text),
         signal: state.signal,
       }),
     );
@@ -79,7 +78,6 @@ export async function prepareRead(
   state: SessionState,
   read: ReadStatement,
   parameters: Parameters,
-  _parameterTypes: readonly number[],
 ): Promise<PreparedRead> {
   const rewritten = rewrite(state, read, true);
   const extra = [...(await engineRows(state, read, parameters)), ...overlayRows(state, read)];

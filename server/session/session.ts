@@ -6,6 +6,7 @@ import type { Frame } from '../protocol/frames.js';
 import { decodeFrontend, type FrontendMessage } from '../protocol/frontend/decode.js';
 import { QUERY } from '../protocol/frontend/query.js';
 import { SYNC, TERMINATE } from '../protocol/frontend/control.js';
+import { readTimestamp } from './backendQuery.js';
 import { Dialect } from './dialect.js';
 import { asDatabaseError } from './errors.js';
 import { Extended } from './extended.js';
@@ -20,6 +21,7 @@ export class Session {
     readonly state: SessionState,
     private readonly onUnforeseen: (error: unknown) => void,
   ) {
+    state.timestamp = (text) => readTimestamp(state, text);
     this.dialect = new Dialect(state);
     this.extended = new Extended(state, this.dialect);
   }

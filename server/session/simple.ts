@@ -115,7 +115,7 @@ async function runRead(state: SessionState, read: ReadStatement): Promise<void> 
     await relayQuery(state, sql, map);
     return;
   }
-  const { sql, map, extra } = await prepareRead(state, read, NO_PARAMETERS, []);
+  const { sql, map, extra } = await prepareRead(state, read, NO_PARAMETERS);
   const relay = await state.relayReady();
   const types = extra.map(() => 114);
   const parameters = extra.map((json) => Buffer.from(json));

@@ -11,7 +11,12 @@ import { catalogueOf } from '../../sql/catalogue.js';
 import type { StatementCache } from '../../sql/cache.js';
 import { parseStatements } from '../../sql/parse.js';
 import type { Statement } from '../../sql/statement.js';
-import { encodeErrorFields, errorFromFields, ERROR_RESPONSE, type ErrorFields } from '../protocol/backend/error.js';
+import {
+  encodeErrorFields,
+  errorFromFields,
+  ERROR_RESPONSE,
+  type ErrorFields,
+} from '../protocol/backend/error.js';
 import type { TransactionStatus } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
 import { encodeQuery } from '../protocol/frontend/query.js';
@@ -31,6 +36,8 @@ export interface SessionServices {
 }
 
 export class SessionState {
+  /** Reads a timestamp's text as the session does; microseconds since 1970. Set by the session that owns this state. */
+  timestamp: (text: string) => Promise<bigint> = () => Promise.reject(new Error('no session'));
   readonly settings = new Settings();
   readonly access: Access;
   readonly transaction: Transaction;
@@ -94,9 +101,7 @@ export class SessionState {
   }
 
   cancel(): void {
-    this.running?.abort(
-      new DatabaseError(SqlState.queryCanceled, 'canceling statement due to user request'),
-    );
+    this.running?.abort(new DatabaseError(SqlState.queryCanceled, 'canceling statement due to user request'));
     this.relay?.cancel();
   }
 
@@ -157,7 +162,8 @@ export class SessionState {
       }
     }
     const relay = this.openRelay;
-    if (relay === null) throw new DatabaseError(SqlState.connectionFailure, 'the read model is not reachable');
+    if (relay === null)
+      throw new DatabaseError(SqlState.connectionFailure, 'the read model is not reachable');
     if (this.explicit && !this.relayBegun) {
       this.relayBegun = true;
       await this.hiddenQuery(relay, this.beginSql);
@@ -246,7 +252,10 @@ function connectFailure(error: unknown): DatabaseError {
   if (error instanceof DatabaseError) return error;
   const { code, message } = error as { code?: string; message?: string };
   return /^[0-9A-Z]{5}$/.test(code ?? '')
-    ? new DatabaseError(code ?? SqlState.connectionFailure, message ?? 'the read model refused the connection')
+    ? new DatabaseError(
+        code ?? SqlState.connectionFailure,
+        message ?? 'the read model refused the connection',
+      )
     : new DatabaseError(SqlState.cannotConnectNow, 'the read model is not reachable', {
         hint: 'It is being restarted; appends go on. Retry the query.',
       });

@@ -109,8 +109,7 @@ export class Transaction {
 
   private findSavepoint(name: string): number {
     const index = this.savepoints.findLastIndex((savepoint) => savepoint.name === name);
-    if (index < 0)
-      throw new DatabaseError(SqlState.invalidSavepoint, `savepoint "${name}" does not exist`);
+    if (index < 0) throw new DatabaseError(SqlState.invalidSavepoint, `savepoint "${name}" does not exist`);
     return index;
   }
 

@@ -29,8 +29,13 @@ function warn(state: SessionState, sqlstate: string, message: string): void {
   state.output.write(encodeNoticeResponse({ sqlstate, message }, 'WARNING'));
 }
 
-async function begin(state: SessionState, dialect: Dialect, statement: TransactionStatement): Promise<string> {
-  if (state.explicit) warn(state, SqlState.activeSqlTransaction, 'there is already a transaction in progress');
+async function begin(
+  state: SessionState,
+  dialect: Dialect,
+  statement: TransactionStatement,
+): Promise<string> {
+  if (state.explicit)
+    warn(state, SqlState.activeSqlTransaction, 'there is already a transaction in progress');
   // What this message has appended so far belongs to the transaction, as in PostgreSQL.
   else await dialect.releaseHeld();
   if (!state.explicit) {
@@ -40,7 +45,11 @@ async function begin(state: SessionState, dialect: Dialect, statement: Transacti
   return /^\s*start\b/i.test(statement.sql) ? 'START TRANSACTION' : 'BEGIN';
 }
 
-async function commit(state: SessionState, dialect: Dialect, statement: TransactionStatement): Promise<string> {
+async function commit(
+  state: SessionState,
+  dialect: Dialect,
+  statement: TransactionStatement,
+): Promise<string> {
   if (!state.explicit) {
     warn(state, SqlState.noActiveSqlTransaction, 'there is no transaction in progress');
     await dialect.commitImplicit();

@@ -90,7 +90,10 @@ function payloadFields(text: string | null): Record<string, string | null> {
     throw new DatabaseError(SqlState.invalidTextRepresentation, 'payload is not valid JSON');
   }
   if (parsed === null || typeof parsed !== 'object' || Array.isArray(parsed))
-    throw new DatabaseError(SqlState.invalidTextRepresentation, 'payload must be a JSON object of field and value');
+    throw new DatabaseError(
+      SqlState.invalidTextRepresentation,
+      'payload must be a JSON object of field and value',
+    );
   const fields: Record<string, string | null> = {};
   for (const [name, value] of Object.entries(parsed as Record<string, unknown>)) {
     if (value === null) fields[name] = null;

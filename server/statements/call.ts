@@ -215,7 +215,7 @@ function bindArguments(statement: CallStatement, parameters: Parameters): Argume
 }
 
 export async function runCall(statement: CallStatement, context: CallContext): Promise<Result> {
-  const { columns: resultColumns, run } = procedure(statement);
-  const rows = await run(bindArguments(statement, context.parameters), context);
-  return { columns: resultColumns, rows, tag: 'CALL' };
+  const called = procedure(statement);
+  const rows = await called.run(bindArguments(statement, context.parameters), context);
+  return { columns: called.columns, rows, tag: 'CALL' };
 }

@@ -33,12 +33,13 @@ export async function compareStates(
       `LEFT JOIN ${table} p ON p.aggregate_id = f.aggregate_id ` +
       `WHERE p.aggregate_id IS NULL OR (p.version <= f.version AND p::text IS DISTINCT FROM ROW(f.*)::${table}::text) LIMIT 1`;
     const found = (await readModel.query(sql, [json])).rows[0] as
-      | { aggregate_id: string; missing: boolean }
-      | undefined;
+      { aggregate_id: string; missing: boolean } | undefined;
     if (found === undefined) continue;
     const state = rows.find((row) => row.aggregateId === found.aggregate_id);
     if (state === undefined) continue;
-    const reason = found.missing ? 'the read model has no row for it' : "the read model's row is not the fold of its events";
+    const reason = found.missing
+      ? 'the read model has no row for it'
+      : "the read model's row is not the fold of its events";
     return { state, reason };
   }
   return null;

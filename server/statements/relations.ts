@@ -99,7 +99,10 @@ function narrow(conditions: readonly Condition[], parameters: Parameters): Narro
 async function resolveAsOf(clause: AsOfClause, context: RelationContext): Promise<AsOf> {
   const text = operandValue(clause.operand, context.parameters);
   if (text === null)
-    throw new DatabaseError(SqlState.invalidParameterValue, `AS OF ${clause.kind.toUpperCase()} must not be null`);
+    throw new DatabaseError(
+      SqlState.invalidParameterValue,
+      `AS OF ${clause.kind.toUpperCase()} must not be null`,
+    );
   if (clause.kind === 'timestamp') return { kind: 'timestamp', timestamp: await context.timestamp(text) };
   if (!/^\+?\d{1,18}$/.test(text.trim()))
     throw new DatabaseError(
@@ -137,7 +140,11 @@ export async function relationJson(relation: EngineRelation, context: RelationCo
     }
     case 'events': {
       if (source.aggregateType !== null) access.requireReadSome(source.aggregateType);
-      const all = { ...filter, aggregateType: source.aggregateType, internal: access.admin && source.aggregateType === null };
+      const all = {
+        ...filter,
+        aggregateType: source.aggregateType,
+        internal: access.admin && source.aggregateType === null,
+      };
       for await (const batch of engine.events(all, signal))
         for (const row of batch)
           if (access.canRead(row.aggregateType, row.aggregateId)) out.add(eventJson(row));

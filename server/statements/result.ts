@@ -40,7 +40,9 @@ export function encodeRows(result: Pick<Result, 'columns' | 'rows'>, formats: re
   const oids = result.columns.map((column) => typeOid(column.type));
   return result.rows.map((row) =>
     encodeDataRow(
-      row.map((value, i) => (value === null ? null : encodeResult(value, oids[i] ?? 25, formatAt(formats, i)))),
+      row.map((value, i) =>
+        value === null ? null : encodeResult(value, oids[i] ?? 25, formatAt(formats, i)),
+      ),
     ),
   );
 }
