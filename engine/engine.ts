@@ -65,6 +65,8 @@ export class Engine implements ProjectionSource {
   private readonly tree: StoreTree;
   private readonly listeners = new Set<(group: CommittedGroup) => void>();
   private releasing: Promise<void> = Promise.resolve();
+  /** The last group of a full segment that is not released yet. */
+  private fullThrough: bigint | null = null;
 
   private constructor(
     private readonly parts: EngineParts,
@@ -88,7 +90,7 @@ export class Engine implements ProjectionSource {
     const nowSeconds = (): number => Math.floor(clock() / 1e6);
     this.tokens = new Tokens(repository, this.loop, parts.keyring.tokenKey, this.storeId, nowSeconds);
     parts.log.onSegmentFull = (lastSequence) => {
-      this.releasing = this.releasing.then(() => this.release(lastSequence)).catch(onError);
+      this.fullThrough = lastSequence;
     };
   }
 
@@ -110,6 +112,8 @@ export class Engine implements ProjectionSource {
       bytes = 0;
     }
     if (pending.length > 0) await parts.store.write(pending);
+    // Groups that only the store still has must not depend on its own unsynced log.
+    if (parts.log.storeAhead) await parts.store.flush();
     const progress = await repository.progress();
     const catalogue = await loadCatalogue(repository);
     const engine = new Engine(parts, repository, { progress, catalogue });
@@ -250,6 +254,7 @@ export class Engine implements ProjectionSource {
 
   private committed(group: CommittedGroup): void {
     this.checkpoints.schedule();
+    this.releaseFullSegments();
     for (const listener of this.listeners) listener(group);
   }
 
@@ -340,9 +345,18 @@ export class Engine implements ProjectionSource {
     return { position: this.committedPosition(), syncs, groups: appends, logBytes: bytes };
   }
 
-  private async release(lastSequence: bigint): Promise<void> {
-    await this.parts.store.flush();
-    await this.parts.log.release(lastSequence);
+  /** Segments of the log may be reused once the store has their groups in table files. */
+  private releaseFullSegments(): void {
+    const through = this.fullThrough;
+    if (through === null || BigInt(this.loop.state.progress.sequence) < through) return;
+    this.fullThrough = null;
+    const { store, log, onError } = this.parts;
+    this.releasing = this.releasing
+      .then(async () => {
+        await store.flush();
+        await log.release(through);
+      })
+      .catch(onError);
   }
 
   /** Finishes what was begun, signs a last checkpoint and closes log and store. */
