@@ -4,6 +4,7 @@ import { callStatement } from './call.js';
 import { OverlayCatalogue } from './catalogue.js';
 import type { Catalogue } from './catalogue.js';
 import { parseComment } from './comment.js';
+import { isCopyAppend, parseCopyAppend } from './copyAppend.js';
 import { parseCreateAggregate } from './createAggregate.js';
 import { lexStatements } from './lexer.js';
 import type { LexedStatement } from './lexer.js';
@@ -43,6 +44,7 @@ function parseStatement({ text, tokens }: LexedStatement, catalogue: OverlayCata
     return statement;
   }
   if (cursor.at('comment', 'on', 'aggregate')) return parseComment(cursor, catalogue);
+  if (isCopyAppend(tokens)) return parseCopyAppend(text, tokens, catalogue);
   const insert = findAppend(tokens);
   if (insert >= 0) return parseAppend(text, tokens, insert, catalogue);
   refuseByTokens(text, tokens);

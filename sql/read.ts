@@ -4,7 +4,7 @@ import type { AsOfText } from './asOf.js';
 import { unwrap } from './ast.js';
 import type { Catalogue } from './catalogue.js';
 import type { Token } from './lexer.js';
-import { quoteName } from './names.js';
+import { displayName, quoteName } from './names.js';
 import { parsePostgres } from './postgres.js';
 import { ReadAnalysis, refuseUnbound } from './readAnalysis.js';
 import { refusal, refuseStatement } from './refuse.js';
@@ -91,7 +91,10 @@ function analyseCopy(analysis: ReadAnalysis, node: Node | undefined): 'copy' {
   const copy = unwrap(node, 'CopyStmt');
   const { text } = analysis;
   if (copy?.is_from === true) {
-    const hint = 'Append with INSERT INTO … EVENTS … VALUES and several rows, in one transaction if need be.';
+    const name = displayName(copy.relation?.relname ?? 'patient');
+    const hint =
+      `Append in bulk with COPY ${name} EVENTS <event> (aggregate_id, …) FROM STDIN, ` +
+      `or row by row with INSERT INTO ${name} EVENTS <event> (aggregate_id, …) VALUES (…).`;
     throw refusal(text, 'COPY … FROM', hint, copy.relation?.location);
   }
   if (copy?.filename !== undefined || copy?.is_program === true) {

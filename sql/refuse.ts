@@ -126,24 +126,16 @@ function objectName(tokens: readonly Token[]): string {
   return (pair.has(`${head} ${next}`) ? `${head} ${next}` : head).toUpperCase();
 }
 
-/** INSERT … EVENTS and COPY … EVENTS stand only as statements of their own. */
+/** INSERT … EVENTS stands only as a statement of its own. */
 export function refuseHiddenAppend(text: SqlText, tokens: readonly Token[], from = 0): void {
   const first = tokens[0]?.word;
   tokens.forEach((token, index) => {
     if (index < from) return;
-    const copy = token.word === 'copy' && index === 0;
-    if (!copy && !(token.word === 'insert' && tokens[index + 1]?.word === 'into')) return;
-    let at = copy ? index + 1 : index + 2;
+    if (!(token.word === 'insert' && tokens[index + 1]?.word === 'into')) return;
+    let at = index + 2;
     if (!isName(tokens[at])) return;
     while (tokens[at + 1]?.word === '.' && isName(tokens[at + 2])) at += 2;
     if (tokens[at + 1]?.word !== 'events') return;
-    if (copy)
-      throw refusal(
-        text,
-        'COPY … EVENTS',
-        'Append with INSERT INTO … EVENTS … VALUES and several rows.',
-        token.start,
-      );
     const hint =
       first === 'prepare'
         ? "Prepare it through the driver (the protocol's Parse message) instead of SQL's PREPARE."

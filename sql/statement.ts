@@ -52,6 +52,22 @@ export interface AppendStatement {
   readonly returning: readonly ReturningItem[];
 }
 
+/** COPY aggregate EVENTS [event] (columns) FROM STDIN. */
+export interface CopyAppendStatement {
+  readonly kind: 'copy';
+  readonly aggregateType: string;
+  /** null: each row names its own event type in the column `event_type`. */
+  readonly eventType: string | null;
+  readonly columns: readonly string[];
+  readonly format: 'text' | 'csv';
+  readonly header: boolean;
+  readonly delimiter: string;
+  /** What stands for NULL. */
+  readonly nullText: string;
+  readonly quote: string;
+  readonly escape: string;
+}
+
 export interface CreateAggregateStatement {
   readonly kind: 'createAggregate';
   readonly definition: AggregateDefinition;
@@ -181,6 +197,7 @@ export interface EmptyStatement {
 export type Statement =
   | EmptyStatement
   | AppendStatement
+  | CopyAppendStatement
   | CreateAggregateStatement
   | CommentStatement
   | CallStatement

@@ -6,9 +6,12 @@ import type {
   AppendStatement,
   CallStatement,
   CommentStatement,
+  CopyAppendStatement,
   CreateAggregateStatement,
   Statement,
 } from '../../sql/statement.js';
+import { encodeCommandComplete } from '../protocol/backend/complete.js';
+import { encodeCopyInResponse } from '../protocol/backend/copy.js';
 import { encodeNoticeResponse } from '../protocol/backend/error.js';
 import type { Format } from '../protocol/bytes.js';
 import {
@@ -24,13 +27,15 @@ import { callColumns, runCall } from '../statements/call.js';
 import { encodeOutcome, type Column, type Result } from '../statements/result.js';
 import { compareStates } from '../statements/compare.js';
 import { runQuery } from './backendQuery.js';
+import { CopyIn } from './copyIn.js';
 import type { HeldAnswer } from './output.js';
 import type { SessionState } from './state.js';
 
-export type DialectStatement = AppendStatement | CallStatement | CommentStatement | CreateAggregateStatement;
+export type DialectStatement =
+  AppendStatement | CopyAppendStatement | CallStatement | CommentStatement | CreateAggregateStatement;
 
 export function isDialect(statement: Statement): statement is DialectStatement {
-  return ['append', 'call', 'comment', 'createAggregate'].includes(statement.kind);
+  return ['append', 'copy', 'call', 'comment', 'createAggregate'].includes(statement.kind);
 }
 
 /** The result's columns; null where the statement returns no rows. */
@@ -40,6 +45,7 @@ export function resultColumns(statement: DialectStatement): readonly Column[] | 
       return statement.returning.length > 0 ? returningColumns(statement) : null;
     case 'call':
       return callColumns(statement);
+    case 'copy':
     case 'comment':
     case 'createAggregate':
       return null;
@@ -58,11 +64,8 @@ export function inferredTypes(statement: DialectStatement, state: SessionState):
 
 /** An append whose answer waits for the commit of its implicit transaction. */
 interface HeldAppend extends HeldAnswer {
-  /** A RowDescription to go in front of the rows (simple protocol). */
-  readonly description: Buffer | null;
-  readonly statement: AppendStatement;
-  readonly formats: readonly Format[];
   readonly events: number;
+  readonly encode: (rows: readonly Appended[], final: boolean) => Buffer[];
 }
 
 function noParameters(number: number): never {
@@ -83,6 +86,10 @@ export class Dialect {
   ): Promise<void> {
     if (statement.kind === 'append') {
       await this.append(statement, parameters, parameterTypes, formats);
+      return;
+    }
+    if (statement.kind === 'copy') {
+      await this.copy(statement);
       return;
     }
     await this.releaseHeld();
@@ -121,10 +128,8 @@ export class Dialect {
   private answer(held: readonly HeldAppend[], rows: readonly Appended[], final: boolean): void {
     let at = 0;
     const answers = new Map<symbol, Buffer[]>();
-    for (const { answer, description, statement, formats, events } of held) {
-      const result = appendResult(statement, rows.slice(at, at + events), final);
-      const outcome = encodeOutcome(result, formats);
-      answers.set(answer, description === null ? outcome : [description, ...outcome]);
+    for (const { answer, events, encode } of held) {
+      answers.set(answer, encode(rows.slice(at, at + events), final));
       at += events;
     }
     this.state.output.settle(({ answer }) => answers.get(answer) ?? []);
@@ -137,22 +142,56 @@ export class Dialect {
     formats: readonly Format[],
     description: Buffer | null = null,
   ): Promise<void> {
-    const { state } = this;
     const events = await this.events(statement, parameters, parameterTypes);
-    for (const event of events) state.access.requireAppend(event.aggregateType, event.aggregateId);
+    for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
+    const pin = statement.returning.some(({ column }) => column === 'version');
+    await this.take(events, pin, (rows, final) => {
+      const outcome = encodeOutcome(appendResult(statement, rows, final), formats);
+      return description === null ? outcome : [description, ...outcome];
+    });
+  }
+
+  /** Takes the client's COPY data, up to its end, then appends it as one. */
+  private async copy(statement: CopyAppendStatement): Promise<void> {
+    const { state } = this;
+    await this.releaseHeld();
+    const copy = new CopyIn(statement, (event) =>
+      state.access.requireAppend(event.aggregateType, event.aggregateId),
+    );
+    state.output.write(
+      encodeCopyInResponse(
+        0,
+        statement.columns.map(() => 0),
+      ),
+    );
+    state.output.flush();
+    state.beginCopy(copy);
+    let events: NewEvent[];
+    try {
+      events = await copy.events;
+    } finally {
+      state.endCopy();
+    }
+    await this.take(events, false, (rows) => [encodeCommandComplete(`COPY ${rows.length}`)]);
+  }
+
+  /** Adds events to the transaction and answers, at once or with its commit. */
+  private async take(
+    events: readonly NewEvent[],
+    pin: boolean,
+    encode: (rows: readonly Appended[], final: boolean) => Buffer[],
+  ): Promise<void> {
+    const { state } = this;
     const { transaction } = state;
     if (!state.explicit && !transaction.isPreviewed) {
       transaction.defer(events);
-      const held = { answer: Symbol('append'), description, statement, formats, events: events.length };
+      const held = { answer: Symbol('append'), events: events.length, encode };
       this.held.push(held);
       state.output.hold(held);
       return;
     }
-    const pin = statement.returning.some(({ column }) => column === 'version');
     const rows = await transaction.add(events, pin);
-    if (description !== null) state.output.write(description);
-    for (const chunk of encodeOutcome(appendResult(statement, rows, false), formats))
-      state.output.write(chunk);
+    for (const chunk of encode(rows, false)) state.output.write(chunk);
   }
 
   private async events(
@@ -174,7 +213,7 @@ export class Dialect {
   }
 
   private async runOther(
-    statement: Exclude<DialectStatement, AppendStatement>,
+    statement: Exclude<DialectStatement, AppendStatement | CopyAppendStatement>,
     parameters: Parameters,
   ): Promise<Result> {
     const { state } = this;

@@ -5,7 +5,10 @@ import { encodeReadyForQuery } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
 import { decodeFrontend, type FrontendMessage } from '../protocol/frontend/decode.js';
 import { QUERY } from '../protocol/frontend/query.js';
-import { SYNC, TERMINATE } from '../protocol/frontend/control.js';
+import { FLUSH, SYNC, TERMINATE } from '../protocol/frontend/control.js';
+import { COPY_DATA, COPY_DONE, COPY_FAIL, decodeCopyFail } from '../protocol/frontend/copy.js';
+import { EXECUTE } from '../protocol/frontend/execute.js';
+import type { CopyIn } from './copyIn.js';
 import { readTimestamp } from './backendQuery.js';
 import { Dialect } from './dialect.js';
 import { asDatabaseError } from './errors.js';
@@ -16,6 +19,7 @@ import type { SessionState } from './state.js';
 export class Session {
   private readonly dialect: Dialect;
   private readonly extended: Extended;
+  private running: Promise<void> = Promise.resolve();
 
   constructor(
     readonly state: SessionState,
@@ -30,8 +34,19 @@ export class Session {
   async handle(frame: Frame): Promise<boolean> {
     if (frame.type === TERMINATE) return false;
     const { state } = this;
+    if (state.copy !== null) return this.copyMessage(state.copy, frame);
     if (state.relayFailed) state.skipToSync = true;
     if (state.skipToSync && frame.type !== SYNC) return true;
+    const running = this.run(frame);
+    if (frame.type !== QUERY && frame.type !== EXECUTE) await running;
+    // A COPY goes on while the client's next messages bring its data.
+    else await Promise.race([running, state.copyStarts()]);
+    this.running = running;
+    return true;
+  }
+
+  private async run(frame: Frame): Promise<void> {
+    const { state } = this;
     try {
       const message = decodeFrontend(frame);
       state.services.engine.tokens.requireValid(state.identity);
@@ -49,6 +64,19 @@ export class Session {
     } finally {
       state.finished();
     }
+  }
+
+  /** While COPY takes data only its own messages count; Flush and Sync are ignored, as in PostgreSQL. */
+  private async copyMessage(copy: CopyIn, frame: Frame): Promise<boolean> {
+    if (frame.type === SYNC || frame.type === FLUSH) return true;
+    if (frame.type === COPY_DATA) {
+      copy.data(frame.body);
+      return true;
+    }
+    if (frame.type === COPY_DONE) copy.done();
+    else if (frame.type === COPY_FAIL) copy.fail(decodeCopyFail(frame.body).reason);
+    else copy.fail('unexpected message type during COPY from stdin');
+    await this.running;
     return true;
   }
 

@@ -24,6 +24,7 @@ import { connectBackend } from '../relay/connect.js';
 import { Relay, type Sink } from '../relay/relay.js';
 import { Access } from './access.js';
 import { translateError, type PositionMap } from './errors.js';
+import type { CopyIn } from './copyIn.js';
 import type { Output } from './output.js';
 import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
 import { Settings } from './settings.js';
@@ -54,6 +55,9 @@ export class SessionState {
   relayFailed = false;
   /** Grows with every new connection to the read model, where nothing is prepared yet. */
   generation = 0;
+  /** The COPY whose data the client is sending. */
+  copy: CopyIn | null = null;
+  private copyBegan: () => void = () => undefined;
   private relayBegun = false;
   private relay: Relay | null = null;
   private running: AbortController | null = null;
@@ -103,6 +107,7 @@ export class SessionState {
   cancel(): void {
     this.running?.abort(new DatabaseError(SqlState.queryCanceled, 'canceling statement due to user request'));
     this.relay?.cancel();
+    this.copy?.fail('canceling statement due to user request');
   }
 
   /** Nothing but the end of a failed transaction may run in it. */
@@ -115,6 +120,20 @@ export class SessionState {
         SqlState.inFailedSqlTransaction,
         'current transaction is aborted, commands ignored until end of transaction block',
       );
+  }
+
+  /** Resolves when the running statement begins to take COPY data. */
+  copyStarts(): Promise<void> {
+    return new Promise((resolve) => (this.copyBegan = resolve));
+  }
+
+  beginCopy(copy: CopyIn): void {
+    this.copy = copy;
+    this.copyBegan();
+  }
+
+  endCopy(): void {
+    this.copy = null;
   }
 
   // The read model
@@ -243,6 +262,7 @@ export class SessionState {
 
   close(): void {
     this.running?.abort(new DatabaseError(SqlState.adminShutdown, 'the connection was closed'));
+    this.copy?.fail('the connection was closed');
     this.relay?.cancel();
     this.relay?.close();
   }

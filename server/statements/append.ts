@@ -74,8 +74,12 @@ function version(text: string | null): bigint {
   return BigInt(text);
 }
 
-function expectation(statement: AppendStatement, parameters: Parameters): Expectation {
-  const { expected } = statement;
+/** What a row's event is made by: an INSERT … EVENTS, or a COPY, which expects nothing. */
+type AppendTarget = Pick<AppendStatement, 'aggregateType' | 'eventType' | 'columns'> &
+  Partial<Pick<AppendStatement, 'expected' | 'ignoreDuplicate'>>;
+
+function expectation(statement: AppendTarget, parameters: Parameters): Expectation {
+  const expected = statement.expected ?? { kind: 'any' };
   if (expected.kind !== 'operand') return expected;
   return { kind: 'version', version: version(operandValue(expected.version, parameters)) };
 }
@@ -116,7 +120,7 @@ function uuid(text: string): string {
  * @throws DatabaseError 23502 for a missing id or event type, 22P02 for malformed JSON or UUID
  */
 export function buildEvents(
-  statement: AppendStatement,
+  statement: AppendTarget,
   rows: readonly (readonly (string | null)[])[],
   parameters: Parameters,
 ): NewEvent[] {
@@ -146,7 +150,7 @@ export function buildEvents(
       metadata: given['metadata'] ?? null,
       eventId: eventId === null ? null : uuid(eventId),
       expected: rowExpectation === null ? expected : { kind: 'version', version: version(rowExpectation) },
-      ignoreDuplicate: statement.ignoreDuplicate,
+      ignoreDuplicate: statement.ignoreDuplicate ?? false,
     };
   });
 }

@@ -1,0 +1,73 @@
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { NewEvent } from '../../engine/types.js';
+import type { CopyAppendStatement } from '../../sql/statement.js';
+import { buildEvents } from '../statements/append.js';
+import { CopyRows } from '../statements/copyRows.js';
+
+/** One COPY is one atomic append; these bound what it may hold until its end. */
+const MAX_EVENTS = 1_000_000;
+const MAX_BYTES = 256 * 1024 * 1024;
+
+/** COPY … EVENTS … FROM STDIN while its data arrives. */
+export class CopyIn {
+  readonly events: Promise<NewEvent[]>;
+  private readonly rows: CopyRows;
+  private readonly gathered: NewEvent[] = [];
+  private bytes = 0;
+  private failure: unknown = null;
+  private resolve: (events: NewEvent[]) => void = () => undefined;
+  private reject: (error: unknown) => void = () => undefined;
+
+  constructor(
+    private readonly statement: CopyAppendStatement,
+    private readonly check: (event: NewEvent) => void,
+  ) {
+    this.rows = new CopyRows(statement);
+    this.events = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+
+  /** After a fault the rest of the data is still taken, and dropped, until the client ends it. */
+  data(chunk: Buffer): void {
+    if (this.failure !== null) return;
+    try {
+      this.bytes += chunk.length;
+      if (this.bytes > MAX_BYTES) throw tooLarge();
+      this.take(this.rows.push(chunk));
+    } catch (error) {
+      this.failure = error;
+    }
+  }
+
+  done(): void {
+    try {
+      if (this.failure !== null) throw this.failure as Error;
+      this.take(this.rows.finish());
+      this.resolve(this.gathered);
+    } catch (error) {
+      this.reject(error);
+    }
+  }
+
+  fail(reason: string): void {
+    this.reject(new DatabaseError(SqlState.queryCanceled, `COPY from stdin failed: ${reason}`));
+  }
+
+  private take(rows: Iterable<(string | null)[]>): void {
+    for (const row of rows) {
+      for (const event of buildEvents(this.statement, [row], () => null)) {
+        this.check(event);
+        this.gathered.push(event);
+      }
+      if (this.gathered.length > MAX_EVENTS) throw tooLarge();
+    }
+  }
+}
+
+function tooLarge(): DatabaseError {
+  return new DatabaseError(SqlState.programLimitExceeded, 'one COPY appends too much at once', {
+    hint: `At most ${MAX_EVENTS} events and ${MAX_BYTES} bytes; send the rest in another COPY.`,
+  });
+}
