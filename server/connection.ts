@@ -244,7 +244,7 @@ export class Connection {
     for (const [name, value] of settings) if (name.startsWith('eventful.')) state.settings.set(name, value);
     let reported: ReadonlyMap<string, string>;
     try {
-      reported = await state.connect();
+      reported = await state.greeting();
     } catch (error) {
       const { code, message } = error as { code?: string; message?: string };
       throw /^(22|42)/.test(code ?? '') ? new DatabaseError(code ?? '', message ?? '') : error;

@@ -12,6 +12,7 @@ export interface ServerOptions extends StoreKeys {
   readonly socketDirectory: string | null;
   readonly tls: { readonly cert: string; readonly key: string } | null;
   readonly maxConnections?: number;
+  readonly maxBackends?: number;
   /** Where the read model keeps its data; default: memory (/dev/shm). */
   readonly readModelDirectory?: string;
   readonly segmentBytes?: number;
@@ -19,8 +20,10 @@ export interface ServerOptions extends StoreKeys {
   readonly onRebuildProgress?: (rows: number) => void;
 }
 
+/** Sessions at once; idle ones cost little. */
+const MAX_CONNECTIONS = 2000;
 /** The read model takes 200 connections, of which it and we need some. */
-const MAX_CONNECTIONS = 180;
+const MAX_BACKENDS = 180;
 
 export interface RunningServer {
   readonly port: number;
@@ -58,6 +61,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       socketDirectory: options.socketDirectory,
       tls: options.tls,
       maxConnections: options.maxConnections ?? MAX_CONNECTIONS,
+      maxBackends: options.maxBackends ?? MAX_BACKENDS,
       logger,
     });
     return running(engine, readModel, listener);

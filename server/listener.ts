@@ -8,6 +8,8 @@ import { DatabaseError, SqlState } from '../engine/errors.js';
 import type { Engine } from '../engine/engine.js';
 import type { Logger, ReadModel } from '../readmodel/index.js';
 import { StatementCache } from '../sql/cache.js';
+import { Greeting } from './relay/greeting.js';
+import { RelayPool } from './relay/pool.js';
 import { Connection, type ConnectionServices } from './connection.js';
 import { encodeErrorResponse } from './protocol/backend/error.js';
 
@@ -22,6 +24,8 @@ export interface ListenOptions {
   /** PEM certificate and key; null: no TLS, so only loopback and the Unix socket are served. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
   readonly maxConnections: number;
+  /** Connections to the read model at once. */
+  readonly maxBackends: number;
   readonly logger: Logger;
 }
 
@@ -38,6 +42,8 @@ export class Listener {
       readModel,
       logger,
       cache: new StatementCache(),
+      pool: new RelayPool(options.maxBackends),
+      greeting: new Greeting(readModel),
       secureContext: tls === null ? null : createSecureContext({ ...tls, minVersion: 'TLSv1.2' }),
       cancel: ({ processId, secret }) => {
         const connection = this.connections.get(processId);

@@ -7,7 +7,7 @@ import type { Catalogue } from '../catalogue.js';
 import { SCHEMA_TYPE, isInternalType } from '../catalogue.js';
 import { encodeGroup, type Progress } from '../codec/records.js';
 import { DatabaseError, SqlState } from '../errors.js';
-import type { CommitLog } from '../log/log.js';
+import { maximumPayloadBytes, type CommitLog } from '../log/log.js';
 import { LruMap } from '../lru.js';
 import { toStateRow } from '../rows.js';
 import type { Head, Repository } from '../repository.js';
@@ -166,12 +166,17 @@ export class CommitLoop {
       newKeys,
       thresholdOf,
     );
+    const payload = encodeGroup(entries);
+    if (payload.length > maximumPayloadBytes)
+      throw new DatabaseError(SqlState.programLimitExceeded, 'the transaction is too large', {
+        hint: 'Append in several transactions.',
+      });
     try {
       await this.log.append(
         {
           sequence: BigInt(progress.sequence),
           firstPosition: BigInt(before.position + 1),
-          payload: encodeGroup(entries),
+          payload,
         },
         { sync: durable },
       );

@@ -142,18 +142,25 @@ function readFile(directory: string): KeyringFile {
       hint: 'Make one with "eventful config --master-key … --dek …".',
     });
   }
-  let file: KeyringFile;
+  const damaged = new DatabaseError(
+    SqlState.dataCorrupted,
+    `${join(directory, FILE)} is not readable as a keyring`,
+  );
+  let file: KeyringFile | null;
   try {
-    file = JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as KeyringFile;
+    file = JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as KeyringFile | null;
   } catch {
-    throw new DatabaseError(SqlState.dataCorrupted, `${join(directory, FILE)} is not readable as a keyring`);
+    throw damaged;
   }
+  if (file === null || typeof file !== 'object' || typeof file.format !== 'number') throw damaged;
   if (file.format !== FORMAT) {
     throw new DatabaseError(SqlState.configFileError, `the store has format ${String(file.format)}`, {
       detail: `This version reads format ${FORMAT}.`,
       hint: 'Open it with the version of EventfulDB that wrote it, or a newer one.',
     });
   }
+  const texts = [file.storeId, file.salt, file.masterCheck, file.dekCheck, file.signingKey, file.tokenKey];
+  if (!texts.every((text) => typeof text === 'string') || !Array.isArray(file.dataKeys)) throw damaged;
   return file;
 }
 

@@ -32,7 +32,7 @@ import { inferredTypes, isDialect, resultColumns, type Dialect, type DialectStat
 import { UNMOVED } from './errors.js';
 import type { LocalPortal, Prepared } from './prepared.js';
 import { engineRows, overlaid, overlayRows, rewrite } from './rewriting.js';
-import { applySessionStatement, isOurDeallocate } from './sessionStatements.js';
+import { applySessionStatement, isOurDeallocate, noteReadState } from './sessionStatements.js';
 import type { SessionState } from './state.js';
 import { runTransaction } from './transactions.js';
 
@@ -262,6 +262,7 @@ export class Extended {
     state.requireUsable(statement);
     if (portal.kind === 'relayed') {
       if (statement.kind === 'session') applySessionStatement(state, statement);
+      else if (statement.kind === 'read') noteReadState(state, statement);
       const relay = await state.relayReady();
       const map = portal.prepared.backend?.map ?? UNMOVED;
       relay.send(encodeExecute(message.portal, message.maxRows), 'execute', state.forward(map));

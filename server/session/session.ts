@@ -47,6 +47,7 @@ export class Session {
 
   private async run(frame: Frame): Promise<void> {
     const { state } = this;
+    state.setBusy(true);
     try {
       const message = decodeFrontend(frame);
       state.services.engine.tokens.requireValid(state.identity);
@@ -63,6 +64,7 @@ export class Session {
       }
     } finally {
       state.finished();
+      state.setBusy(false);
     }
   }
 

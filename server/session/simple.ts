@@ -14,7 +14,7 @@ import { describeColumns } from '../statements/result.js';
 import { isDialect, resultColumns, type Dialect } from './dialect.js';
 import type { PositionMap } from './errors.js';
 import { inlineRead, overlaid, prepareRead } from './rewriting.js';
-import { applySessionStatement, isOurDeallocate } from './sessionStatements.js';
+import { applySessionStatement, isOurDeallocate, noteReadState } from './sessionStatements.js';
 import type { SessionState } from './state.js';
 import { runTransaction } from './transactions.js';
 
@@ -104,6 +104,7 @@ async function relayQuery(state: SessionState, sql: string, map: PositionMap): P
 }
 
 async function runRead(state: SessionState, read: ReadStatement): Promise<void> {
+  noteReadState(state, read);
   await state.waitForReads();
   const plain = read.engineRelations.length === 0 && overlaid(state, read).length === 0;
   if (plain) {

@@ -20,7 +20,9 @@ import {
 import type { TransactionStatus } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
 import { encodeQuery } from '../protocol/frontend/query.js';
-import { connectBackend } from '../relay/connect.js';
+import { connectBackend, type BackendConnection } from '../relay/connect.js';
+import type { Greeting } from '../relay/greeting.js';
+import type { Holder, RelayPool } from '../relay/pool.js';
 import { Relay, type Sink } from '../relay/relay.js';
 import { Access } from './access.js';
 import { translateError, type PositionMap } from './errors.js';
@@ -34,9 +36,17 @@ export interface SessionServices {
   readonly engine: Engine;
   readonly readModel: ReadModel;
   readonly cache: StatementCache;
+  readonly pool: RelayPool;
+  readonly greeting: Greeting;
 }
 
-export class SessionState {
+/** Startup settings that need no connection to be answered: any value goes, and it is reported as it is. */
+const UNREPORTED = new Set(['application_name']);
+
+/** An idle session keeps its connection to the read model this long. */
+const IDLE_MS = 2000;
+
+export class SessionState implements Holder {
   /** Reads a timestamp's text as the session does; microseconds since 1970. Set by the session that owns this state. */
   timestamp: (text: string) => Promise<bigint> = () => Promise.reject(new Error('no session'));
   readonly settings = new Settings();
@@ -61,6 +71,10 @@ export class SessionState {
   private relayBegun = false;
   private relay: Relay | null = null;
   private running: AbortController | null = null;
+  private busy = false;
+  private idleTimer: NodeJS.Timeout | null = null;
+  /** Something in the connection to the read model must not be lost: settings, LISTEN, held cursors, locks. */
+  keepsRelay = false;
 
   constructor(
     readonly services: SessionServices,
@@ -147,11 +161,51 @@ export class SessionState {
     return this.relay !== null && !this.relay.isLost ? this.relay : null;
   }
 
-  /** Opens the connection if there is none; reports what it says of its settings. */
+  /** What the read model says of its settings to a session like this one. */
+  async greeting(): Promise<ReadonlyMap<string, string>> {
+    const names = [...this.startupSettings.keys()];
+    if (names.some((name) => !UNREPORTED.has(name))) return this.connect();
+    const parameters = await this.services.greeting.parameters();
+    const applicationName = this.startupSettings.get('application_name') ?? '';
+    return new Map(parameters).set('application_name', applicationName);
+  }
+
+  /** Called before and after each message; between transactions the connection may be given back. */
+  setBusy(busy: boolean): void {
+    this.busy = busy;
+    if (this.idleTimer !== null) clearTimeout(this.idleTimer);
+    this.idleTimer = null;
+    if (busy || this.relay === null) return;
+    this.services.pool.touch(this);
+    this.idleTimer = setTimeout(() => {
+      if (this.giveBack()) this.services.pool.release(this);
+    }, IDLE_MS).unref();
+  }
+
+  giveBack(): boolean {
+    const { relay } = this;
+    if (this.busy || this.explicit || this.keepsRelay || this.portals.size > 0) return false;
+    if (relay === null || relay.busy || relay.dirty) return false;
+    this.relay = null;
+    relay.close();
+    return true;
+  }
+
+  /** Opens a connection; reports what it says of its settings. */
   async connect(): Promise<ReadonlyMap<string, string>> {
-    const { readModel } = this.services;
-    const role = await readModel.roleFor(this.identity.grants);
-    const backend = await connectBackend(readModel.connection(role), this.startupSettings);
+    const { readModel, pool } = this.services;
+    // The place of a connection that was lost is taken over.
+    if (this.relay === null) await pool.acquire(this);
+    let backend: BackendConnection;
+    try {
+      const role = await readModel.roleFor(this.identity.grants);
+      backend = await connectBackend(readModel.connection(role), this.startupSettings);
+    } catch (error) {
+      this.relay = null;
+      pool.release(this);
+      throw error;
+    }
+    this.keepsRelay = false;
     this.generation++;
     this.relayBegun = false;
     this.relay = new Relay(
@@ -263,8 +317,10 @@ export class SessionState {
   close(): void {
     this.running?.abort(new DatabaseError(SqlState.adminShutdown, 'the connection was closed'));
     this.copy?.fail('the connection was closed');
+    if (this.idleTimer !== null) clearTimeout(this.idleTimer);
     this.relay?.cancel();
     this.relay?.close();
+    this.services.pool.release(this);
   }
 }
 

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { appendLeaf, frontierRoot, hashLeaf, hashNode, sha256, type Frontier } from './tree.js';
+
+const h = (...parts: Uint8Array[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest();
+
+/** MTH over leaf hashes, as RFC 6962 writes it. */
+function mth(leaves: readonly Buffer[]): Buffer {
+  const [only] = leaves;
+  if (only === undefined) return h();
+  if (leaves.length === 1) return only;
+  let k = 1;
+  while (k * 2 < leaves.length) k *= 2;
+  return h(Buffer.of(1), mth(leaves.slice(0, k)), mth(leaves.slice(k)));
+}
+
+const leaves = Array.from({ length: 300 }, (_, i) => hashLeaf(Buffer.from(String(i))));
+
+describe('hashes', () => {
+  test('leaf and node carry their prefixes', () => {
+    const [a, b] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+    expect(hashLeaf(a)).toEqual(h(Buffer.of(0), a));
+    expect(hashNode(a, b)).toEqual(h(Buffer.of(1), a, b));
+    expect(hashNode(a, b)).not.toEqual(hashNode(b, a));
+  });
+
+  test('known values: the empty tree, and the empty leaf of RFC 6962 vectors', () => {
+    expect(frontierRoot([])).toEqual(sha256(Buffer.alloc(0)));
+    expect(hashLeaf(Buffer.alloc(0)).toString('hex')).toBe(
+      '6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d',
+    );
+  });
+});
+
+describe('the right edge', () => {
+  test('gives the root of every size, one hash per set bit', () => {
+    let frontier: Frontier = [];
+    for (let size = 0; size < leaves.length; size++) {
+      expect(frontierRoot(frontier)).toEqual(mth(leaves.slice(0, size)));
+      expect(frontier).toHaveLength(size.toString(2).replaceAll('0', '').length);
+      frontier = appendLeaf(frontier, size, leaves[size] ?? Buffer.alloc(0));
+    }
+  });
+
+  test('leaves the frontier it starts from as it was', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 64 }), (size) => {
+        let frontier: Frontier = [];
+        for (let i = 0; i < size; i++) frontier = appendLeaf(frontier, i, leaves[i] ?? Buffer.alloc(0));
+        const root = frontierRoot(frontier);
+        const copy = frontier.map((hash) => Buffer.from(hash));
+        appendLeaf(frontier, size, Buffer.alloc(32, 9));
+        expect(frontier).toEqual(copy);
+        expect(frontierRoot(frontier)).toEqual(root);
+      }),
+    );
+  });
+
+  test('reports every perfect subtree exactly once, with its level, index and hash', () => {
+    const found = new Map<string, Buffer>();
+    let frontier: Frontier = [];
+    leaves.forEach((leaf, size) => {
+      frontier = appendLeaf(frontier, size, leaf, (level, index, hash) => {
+        expect(found.has(`${level}/${index}`)).toBe(false);
+        found.set(`${level}/${index}`, hash);
+      });
+    });
+    let expected = 0;
+    for (let width = 2, level = 1; width <= leaves.length; width *= 2, level++) {
+      for (let index = 0; (index + 1) * width <= leaves.length; index++) {
+        expect(found.get(`${level}/${index}`)).toEqual(mth(leaves.slice(index * width, (index + 1) * width)));
+        expected++;
+      }
+    }
+    expect(found.size).toBe(expected);
+  });
+
+  test('frontier and size that disagree are an error, not a wrong root', () => {
+    expect(() => appendLeaf([], 1, leaves[0] ?? Buffer.alloc(0))).toThrow('disagree');
+  });
+});

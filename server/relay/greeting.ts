@@ -1,0 +1,27 @@
+/** What the read model says of its settings at connect, so that a session can be greeted without a connection of its own. */
+import type { ReadModel } from '../../readmodel/index.js';
+import { connectBackend } from './connect.js';
+
+export class Greeting {
+  private known: Promise<ReadonlyMap<string, string>> | null = null;
+
+  constructor(private readonly readModel: ReadModel) {
+    // The next PostgreSQL may be another version.
+    readModel.on('down', () => (this.known = null));
+  }
+
+  parameters(): Promise<ReadonlyMap<string, string>> {
+    this.known ??= this.ask().catch((error: unknown) => {
+      this.known = null;
+      throw error;
+    });
+    return this.known;
+  }
+
+  private async ask(): Promise<ReadonlyMap<string, string>> {
+    const role = await this.readModel.roleFor([{ action: 'admin', aggregateType: '', aggregateId: '' }]);
+    const backend = await connectBackend(this.readModel.connection(role), new Map());
+    backend.socket.destroy();
+    return backend.parameters;
+  }
+}
