@@ -2,13 +2,13 @@
  * The right edge of an append-only RFC 6962 tree: the roots of its perfect subtrees, largest first (one per set bit
  * of the size). Appending touches only these, so the cost does not grow with the tree.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 const NODE_INPUT = Buffer.alloc(65);
 NODE_INPUT[0] = 1;
 
 export function sha256(data: Uint8Array): Buffer {
-  return createHash('sha256').update(data).digest();
+  return hash('sha256', data, 'buffer');
 }
 
 export function hashNode(left: Buffer, right: Buffer): Buffer {
@@ -19,7 +19,10 @@ export function hashNode(left: Buffer, right: Buffer): Buffer {
 
 /** H(0x00 ‖ data) */
 export function hashLeaf(data: Uint8Array): Buffer {
-  return createHash('sha256').update('\0').update(data).digest();
+  const input = Buffer.allocUnsafe(1 + data.length);
+  input[0] = 0;
+  input.set(data, 1);
+  return sha256(input);
 }
 
 const EMPTY_ROOT = sha256(Buffer.alloc(0));

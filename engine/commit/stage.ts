@@ -2,7 +2,7 @@
  * Checks and numbers one request against the group that is being built. Nothing is written here: a request either
  * joins the group whole or leaves it as it was.
  */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { SCHEMA_TYPE, isInternalType, type Catalogue } from '../catalogue.js';
 import { commitHash, eventLeaf, type EventBody, type EventHeader } from '../codec/records.js';
 import type { SealKey } from '../crypto/seal.js';
@@ -11,6 +11,7 @@ import { applyEvent } from '../fold.js';
 import type { Head } from '../repository.js';
 import { validateEvent } from '../schema/validate.js';
 import { appendLeaf } from '../tree.js';
+import { randomPool } from '../crypto/random.js';
 import type { EventRow, Fields, NewEvent, Writer } from '../types.js';
 
 /** A committed event as its request is answered; `duplicate` when it was there before. */
@@ -181,7 +182,7 @@ class Attempt {
     const agg = before?.agg ?? this.known.agg(number, event.aggregateType, event.aggregateId);
     const version = (before?.version ?? 0) + 1;
     const body: EventBody = {
-      salt: randomBytes(32),
+      salt: randomPool.take(32),
       metadata: event.metadata,
       payload: Buffer.from(JSON.stringify(event.payload)),
     };

@@ -40,8 +40,8 @@ function integer(min: bigint, max: bigint): Check {
 
 const DECIMAL = /^[+-]?(?=\.?\d)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?$/;
 
-/** Digits before the decimal point after rounding to `scale` decimals, for numeric(precision, scale). */
-function integerDigits(value: string, scale: number): number {
+/** Significant digits after rounding to `scale` decimals: what the precision of numeric(precision, scale) bounds. */
+function roundedDigits(value: string, scale: number): number {
   const match = DECIMAL.exec(value);
   const whole = match?.[1] ?? '';
   const fraction = match?.[2] ?? '';
@@ -52,7 +52,7 @@ function integerDigits(value: string, scale: number): number {
   const keep = digits.length + shift;
   let scaled = keep >= 0 ? BigInt((digits + '0'.repeat(Math.max(0, shift))).slice(0, keep) || '0') : 0n;
   if (shift < 0 && keep >= 0 && (digits[keep] ?? '0') >= '5') scaled += 1n;
-  return scaled === 0n ? 0 : Math.max(0, scaled.toString().length - scale);
+  return scaled === 0n ? 0 : scaled.toString().length;
 }
 
 const numeric: Check = (value, modifiers, type) => {
@@ -62,7 +62,7 @@ const numeric: Check = (value, modifiers, type) => {
   const match = DECIMAL.exec(value);
   if (match === null) throw malformed(type);
   if (Math.abs(Number(match[3] ?? 0)) > 1000) throw outOfRange(type);
-  if (precision !== undefined && integerDigits(value, scale) > precision - scale) {
+  if (precision !== undefined && roundedDigits(value, scale) > precision) {
     throw new DatabaseError(SqlState.numericValueOutOfRange, 'numeric field overflow', {
       detail: `A field with precision ${precision}, scale ${scale} must round to an absolute value less than 10^${precision - scale}.`,
     });

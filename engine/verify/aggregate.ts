@@ -44,8 +44,7 @@ export async function verifyAggregate(
   let latest: StoredEvent | null = null;
   const snapshots = await snapshotsOf(repository, agg).catch(why);
   if (typeof snapshots === 'string') return failure(last, `a snapshot: ${snapshots}`);
-  for (let version = 1; version <= last; version++) {
-    const event = await readEvent(repository, agg, version);
+  for await (const { version, event } of eventsOf(repository, agg, last)) {
     if (typeof event === 'string') return failure(version, event);
     if (event.type !== name.type || event.id !== name.id || event.version !== version)
       return failure(version, 'the event stored here belongs to another place');
@@ -75,6 +74,28 @@ export async function verifyAggregate(
     return failure(last, "the aggregate's tree is not what its events give");
   if (!sameFields(head.state, state)) return failure(last, 'the state is not the fold of the events');
   return { state: toStateRow(head) };
+}
+
+/**
+ * Every version of an aggregate, by one scan; where that meets damage or a gap, one by one from there, so that the
+ * first bad version is known.
+ */
+async function* eventsOf(
+  repository: Repository,
+  agg: Buffer,
+  last: number,
+): AsyncGenerator<{ readonly version: number; readonly event: StoredEvent | string }> {
+  let next = 1;
+  try {
+    for await (const event of repository.scanEvents(agg, 1, last)) {
+      if (event.version !== next) break;
+      yield { version: next, event };
+      next++;
+    }
+  } catch {
+    // The single reads below meet the same fault and name it.
+  }
+  for (; next <= last; next++) yield { version: next, event: await readEvent(repository, agg, next) };
 }
 
 async function readEvent(

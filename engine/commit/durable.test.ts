@@ -1,0 +1,292 @@
+/** What is durable and what is visible: a log whose syncs are held back or fail, and what AS OF reads. */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { Prefix } from '../codec/keys.js';
+import { createKeyring, openKeyring } from '../crypto/keyring.js';
+import { Engine } from '../engine.js';
+import { applyEvent } from '../fold.js';
+import type { AppendOptions, NewLogRecord } from '../log/log.js';
+import { MemoryLog } from '../log/memory.js';
+import { MemoryStore } from '../store/memory.js';
+import type { ScanRange, StoredEntry } from '../store/store.js';
+import type { AggregateDefinition, Fields, NewEvent, StateRow, Writer } from '../types.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'durable-'));
+const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
+createKeyring(directory, keys);
+const keyring = openKeyring(directory, keys);
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const writer: Writer = { actor: 'user:tester', tokenId: null, writeLimit: null };
+const THRESHOLD = 7;
+const note: AggregateDefinition = {
+  type: 'note',
+  fields: [],
+  events: [{ name: 'written', fields: null }],
+  open: true,
+  snapshotThreshold: THRESHOLD,
+  comment: null,
+};
+const event = (id: string, payload: Fields = { text: 'x' }): NewEvent => ({
+  aggregateType: 'note',
+  aggregateId: id,
+  eventType: 'written',
+  payload,
+  metadata: null,
+  eventId: null,
+  expected: { kind: 'any' },
+  ignoreDuplicate: false,
+});
+
+/** Holds every append until it is let through, as a disk that takes its time. */
+class HeldLog extends MemoryLog {
+  held: (() => void)[] | null = null;
+
+  override async append(record: NewLogRecord, options?: AppendOptions): Promise<void> {
+    if (this.held !== null) await new Promise<void>((resolve) => this.held?.push(resolve));
+    return super.append(record, options);
+  }
+}
+
+/** Counts the events that scans give out. */
+class CountingStore extends MemoryStore {
+  events = 0;
+
+  override async *scan(range: ScanRange): AsyncIterable<StoredEntry> {
+    for await (const entry of super.scan(range)) {
+      if (entry.key[0] === Prefix.event) this.events++;
+      yield entry;
+    }
+  }
+}
+
+async function open(store = new MemoryStore(), log = new MemoryLog()): Promise<Engine> {
+  const engine = await Engine.open({ store, log, keyring, directory: null });
+  if (!engine.schema().aggregates.has('note')) await engine.createAggregate(note, writer);
+  return engine;
+}
+const turns = async (n = 5): Promise<void> => {
+  for (let i = 0; i < n; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+async function collect<T>(batches: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const rows: T[] = [];
+  for await (const batch of batches) rows.push(...batch);
+  return rows;
+}
+
+describe('durability', () => {
+  test('nothing is acknowledged, visible or told to followers before the sync', async () => {
+    const log = new HeldLog();
+    const engine = await open(new MemoryStore(), log);
+    await engine.append([event('a', { text: 'old' })], writer);
+    const position = engine.committedPosition();
+    const told: bigint[] = [];
+    engine.onCommit(({ lastPosition }) => told.push(lastPosition));
+    log.held = [];
+    let acknowledged = false;
+    const appended = engine
+      .append([event('a', { text: 'new' }), event('b')], writer)
+      .then(() => (acknowledged = true));
+    await turns();
+    expect(log.held).toHaveLength(1);
+    expect([acknowledged, told, engine.committedPosition()]).toEqual([false, [], position]);
+    expect((await engine.state('note', 'a'))?.fields).toEqual({ text: 'old' });
+    expect(await collect(engine.states('note', null, null))).toHaveLength(1);
+    expect(await collect(engine.events({}))).toHaveLength(1);
+    expect((await engine.checkpoint()).size).toBe(Number(position));
+    expect(engine.changedSince(0n).through).toBe(position);
+    for (const resolve of log.held.splice(0)) resolve();
+    await appended;
+    expect(told).toEqual([position + 2n]);
+    expect((await engine.state('note', 'a'))?.fields).toEqual({ text: 'new' });
+  });
+
+  test('a failed sync stops writes for ever, acknowledges nothing, and is not tried again', async () => {
+    const log = new MemoryLog();
+    const store = new MemoryStore();
+    const engine = await open(store, log);
+    await engine.append([event('a')], writer);
+    const { position, groups } = engine.stats();
+    log.fail(new Error('EIO'));
+    const outcomes = await Promise.allSettled([
+      engine.append([event('a')], writer),
+      engine.append([event('b')], writer),
+      engine.append([event('c')], writer, { durable: false }),
+    ]);
+    for (const o of outcomes) expect(o).toMatchObject({ status: 'rejected', reason: { sqlstate: '58030' } });
+    // Whether the disk recovers or not: only a restart writes again.
+    Object.assign(log, { append: () => Promise.resolve() });
+    await expect(engine.append([event('a')], writer)).rejects.toMatchObject({ sqlstate: '58030' });
+    await expect(
+      engine.tokens.generate(
+        {
+          identifierType: 'user',
+          identifierId: 'x',
+          grants: [{ action: 'admin', aggregateType: '', aggregateId: '' }],
+          expiresAt: 4e9,
+          writeLimit: null,
+        },
+        writer,
+      ),
+    ).rejects.toMatchObject({ sqlstate: '58030' });
+    expect(engine.stats()).toMatchObject({ position, groups });
+    expect((await engine.state('note', 'a'))?.version).toBe(1n);
+    expect(await engine.state('note', 'b')).toBeNull();
+    const again = await open(store, log.reopen());
+    expect(again.committedPosition()).toBe(position);
+    await again.append([event('b')], writer);
+  });
+
+  test('a store that fails after the sync acknowledges nothing; the restart finds the group in the log', async () => {
+    const log = new MemoryLog();
+    const store = new MemoryStore();
+    const engine = await open(store, log);
+    const write = store.write.bind(store);
+    store.write = () => Promise.reject(new Error('ENOSPC'));
+    await expect(engine.append([event('a')], writer)).rejects.toMatchObject({ sqlstate: '58030' });
+    store.write = write;
+    await expect(engine.append([event('a')], writer)).rejects.toMatchObject({ sqlstate: '58030' });
+    expect(await engine.state('note', 'a')).toBeNull();
+    const again = await open(store, log.reopen());
+    expect((await again.state('note', 'a'))?.version).toBe(1n);
+    await again.verify(null, null);
+  });
+
+  test('opening replays what the store has lost, and goes on where the log ends', async () => {
+    const log = new MemoryLog();
+    const engine = await open(new MemoryStore(), log);
+    for (let i = 0; i < 20; i++) await engine.append([event(`n-${i % 3}`, { [`f${i}`]: String(i) })], writer);
+    const report = await engine.verify(null, null);
+    // The whole store is lost.
+    const again = await open(new MemoryStore(), log.reopen());
+    expect(await again.verify(null, null)).toMatchObject({
+      root: report.root,
+      size: report.size,
+      events: report.events,
+    });
+    expect(again.schema().aggregates).toEqual(engine.schema().aggregates);
+    const [row] = await again.append([event('n-0', { f0: 'x' })], writer);
+    expect(row?.position).toBe(engine.committedPosition() + 1n);
+  });
+
+  test('synchronous_commit off: answered at once, kept by the next sync, lost whole or not at all by a crash', async () => {
+    const log = new MemoryLog();
+    const engine = await open(new MemoryStore(), log);
+    await engine.append([event('kept')], writer, { durable: false });
+    await engine.append([event('synced')], writer);
+    await engine.append([event('lost'), event('lost')], writer, { durable: false });
+    const again = await open(new MemoryStore(), log.crash());
+    expect((await again.state('note', 'kept'))?.version).toBe(1n);
+    expect(await again.state('note', 'lost')).toBeNull();
+    await again.verify(null, null);
+  });
+});
+
+describe('looking back', () => {
+  test('AS OF folds at most the threshold, and equals the fold of the events, at every version', async () => {
+    const store = new CountingStore();
+    const engine = await open(store);
+    const states: Fields[] = [{}];
+    const positions: bigint[] = [0n];
+    for (let i = 1; i <= 60; i++) {
+      const payload = { count: String(i), [`f${i % 5}`]: i % 3 === 0 ? null : String(i) };
+      const rows = await engine.append([event('a', payload), event('other')], writer);
+      states.push(applyEvent(states.at(-1) ?? {}, payload));
+      positions.push(rows[0]?.position ?? 0n);
+    }
+    for (let v = 1; v <= 60; v++) {
+      store.events = 0;
+      const [row] = await collect<StateRow>(
+        engine.states('note', ['a'], { kind: 'version', version: BigInt(v) }),
+      );
+      expect(row).toMatchObject({ version: BigInt(v), position: positions[v], fields: states[v] });
+      expect(store.events).toBeLessThan(THRESHOLD);
+      const [same] = await collect<StateRow>(
+        engine.states('note', ['a'], { kind: 'position', position: positions[v] ?? 0n }),
+      );
+      expect(same).toEqual(row);
+      expect(store.events).toBeLessThan(2 * THRESHOLD);
+    }
+    expect(await collect(engine.states('note', ['a'], { kind: 'version', version: 61n }))).toEqual([]);
+    expect(await collect(engine.states('note', ['a'], { kind: 'version', version: 0n }))).toEqual([]);
+    const before = { kind: 'position', position: (positions[1] ?? 1n) - 1n } as const;
+    expect(await collect(engine.states('note', ['a'], before))).toEqual([]);
+  });
+
+  test('history and events agree with the fold for any order of events over aggregates', async () => {
+    const step = fc.tuple(
+      fc.constantFrom('a', 'b', 'c'),
+      fc.dictionary(fc.constantFrom('x', 'y', 'z'), fc.option(fc.string({ unit: 'grapheme' })), {
+        minKeys: 1,
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const engine = await open();
+        const folds = new Map<string, Fields[]>();
+        for (const [id, raw] of steps) {
+          const payload = Object.fromEntries(
+            Object.entries(raw).map(([k, v]) => [k, v?.replaceAll('\0', '') ?? null]),
+          );
+          await engine.append([event(id, payload)], writer);
+          const all = folds.get(id) ?? [];
+          folds.set(id, [...all, applyEvent(all.at(-1) ?? {}, payload)]);
+        }
+        for (const [id, expected] of folds) {
+          const history = await collect(engine.history('note', [id]));
+          expect(history.map((row) => row.fields)).toEqual(expected);
+          history.forEach((row, i) => expect(row.validTo).toBe(history[i + 1]?.validFrom ?? null));
+          expect((await engine.state('note', id))?.fields).toEqual(expected.at(-1));
+        }
+        expect(await collect(engine.events({ aggregateType: 'note' }))).toHaveLength(steps.length);
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
+
+describe('open aggregates', () => {
+  test('a field seen first becomes a text field, recorded before the event that brought it', async () => {
+    const engine = await open();
+    const told: string[][] = [];
+    engine.onCommit(({ schema }) => {
+      const fields = schema?.aggregates.get('note')?.fields ?? [];
+      if (fields.length > 0) told.push(fields.map((f) => f.name));
+    });
+    await engine.append([event('a', { one: '1' }), event('b', { two: '2', one: null })], writer);
+    await engine.append([event('a', { two: '3' })], writer);
+    expect(told).toEqual([['one', 'two']]);
+    expect(engine.schema().aggregates.get('note')?.fields).toEqual([
+      { name: 'one', type: 'text' },
+      { name: 'two', type: 'text' },
+    ]);
+    const types = (await collect(engine.events({ internal: true }))).map((row) => row.eventType);
+    expect(types).toEqual([
+      'aggregate_created',
+      'fields_added',
+      'written',
+      'fields_added',
+      'written',
+      'written',
+    ]);
+  });
+
+  test('fields of a refused request do not stay; reserved and overlong names are refused', async () => {
+    const engine = await open();
+    const bad = { ...event('a', { fresh: '1' }), expected: { kind: 'version', version: 5n } as const };
+    await expect(engine.append([bad], writer)).rejects.toMatchObject({ sqlstate: '40001' });
+    for (const [name, sqlstate] of [
+      ['version', '42939'],
+      ['aggregate_id', '42939'],
+      ['', '42P17'],
+      ['ü'.repeat(32), '42P17'],
+    ] as const)
+      await expect(engine.append([event('a', { [name]: '1' })], writer)).rejects.toMatchObject({ sqlstate });
+    expect(engine.schema().aggregates.get('note')?.fields).toEqual([]);
+  });
+});
