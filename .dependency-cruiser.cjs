@@ -29,7 +29,7 @@ module.exports = {
       name: 'verifier-is-free',
       severity: 'error',
       comment: 'eventfuldb/verify runs in a browser: no dependency on the server or on Node',
-      from: { path: '^engine/proofs/verifier' },
+      from: { path: '^engine/proofs/(verifier|merkle)\\.ts$' },
       to: { pathNot: ['^engine/proofs/', '@noble/hashes'] },
     },
   ],

@@ -350,7 +350,7 @@ export class Engine implements ProjectionSource {
     const through = this.fullThrough;
     if (through === null || BigInt(this.loop.state.progress.sequence) < through) return;
     this.fullThrough = null;
-    const { store, log, onError } = this.parts;
+    const { store, log, onError = (): void => undefined } = this.parts;
     this.releasing = this.releasing
       .then(async () => {
         await store.flush();
@@ -362,11 +362,17 @@ export class Engine implements ProjectionSource {
   /** Finishes what was begun, signs a last checkpoint and closes log and store. */
   async close(): Promise<void> {
     await this.loop.close();
-    await this.checkpoints.close();
-    await this.releasing;
-    await this.parts.store.flush();
-    await this.parts.log.close();
-    await this.parts.store.close();
+    try {
+      await this.checkpoints.close();
+      await this.releasing;
+      await this.parts.store.flush();
+    } catch (error) {
+      // Everything acknowledged is in the commit log; what the store could not do is done again at the next open.
+      this.parts.onError?.(error);
+    } finally {
+      await this.parts.log.close();
+      await this.parts.store.close();
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { openKeyring, type StoreKeys } from './crypto/keyring.js';
 import type { Clock } from './commit/loop.js';
 import { Engine } from './engine.js';
+import type { CommitLog } from './log/log.js';
 import { openSegmentLog } from './log/segments.js';
 import { RocksStore } from './store/rocksdb.js';
 
@@ -32,8 +33,9 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
   for (const path of [storeDirectory, logDirectory]) mkdirSync(path, { recursive: true, mode: 0o700 });
   // RocksDB's lock comes first: nothing else is touched while another process has the store.
   const store = await RocksStore.open(storeDirectory);
+  let log: CommitLog | null = null;
   try {
-    const log = await openSegmentLog({
+    log = await openSegmentLog({
       directory: logDirectory,
       key: keyring.logKey,
       storeId: keyring.storeId,
@@ -48,6 +50,7 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
       ...(options.onError === undefined ? {} : { onError: options.onError }),
     });
   } catch (error) {
+    await log?.close();
     await store.close();
     throw error;
   }

@@ -81,9 +81,17 @@ export class Repository {
   async openHead(agg: Buffer, value: Buffer): Promise<Head> {
     const recordKey = plainKey(Prefix.head, agg);
     const head = records.decodeHead(this.sealer.openFirst(recordKey, value));
-    const key = await this.aggregateKey(agg);
-    const state = records.decodeFields(this.sealer.openSecond(recordKey, key, value));
-    return { ...head, agg, key, state };
+    try {
+      const key = await this.aggregateKey(agg);
+      const state = records.decodeFields(this.sealer.openSecond(recordKey, key, value));
+      return { ...head, agg, key, state };
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new DatabaseError(SqlState.dataCorrupted, 'the state of an aggregate cannot be read', {
+        detail: `aggregate "${head.type}", id "${head.id}", version ${head.version}: ${why}`,
+        hint: 'CALL verify() tells more. Keep the data as evidence and restore from a copy.',
+      });
+    }
   }
 
   async head(agg: Buffer): Promise<Head | null> {

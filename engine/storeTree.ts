@@ -19,6 +19,11 @@ export class StoreTree {
     return size === 0 ? Promise.resolve(frontierRoot([])) : this.range(0, size);
   }
 
+  /** The same from the leaves alone, where a stored node may be damaged. */
+  rootFromLeaves(size: number): Promise<Buffer> {
+    return this.fromLeaves(0, size);
+  }
+
   /** RFC 6962 inclusion path of position `index + 1` in the tree of `size`. */
   inclusion(index: number, size: number): Promise<Uint8Array[]> {
     return inclusionPath((start, end) => this.range(start, end), index, 0, size);

@@ -97,7 +97,10 @@ function commandByPs(pid: number): string {
   }
 }
 
+/** A process that has ended but was not reaped yet (state Z) serves nothing any more. */
 function isAlive(pid: number): boolean {
+  const stat = readText(`/proc/${pid}/stat`);
+  if (stat?.slice(stat.lastIndexOf(')') + 2).startsWith('Z') === true) return false;
   try {
     process.kill(pid, 0);
     return true;

@@ -1,5 +1,4 @@
 /** Real servers for the tests: each in its own directory, on a free port, with its read model in memory. */
-import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,8 +27,6 @@ export interface TestServer {
     options?: { readonly limit?: bigint; readonly seconds?: number },
   ): Promise<string>;
   connect(token?: string, config?: pg.ClientConfig): Promise<pg.Client>;
-  /** Runs a script with psql; standard output and error together, as a user sees them. */
-  psql(script: string, args?: readonly string[]): string;
   stop(): Promise<void>;
   /** Stops and removes everything. */
   destroy(): Promise<void>;
@@ -90,18 +87,6 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       client.on('error', () => undefined);
       await client.connect();
       return client;
-    },
-    psql(script, args = []) {
-      const { stdout } = spawnSync(
-        'bash',
-        ['-c', 'psql -X -h 127.0.0.1 -p "$PORT" -U tester -d eventful "$@" 2>&1', 'psql', ...args],
-        {
-          input: script,
-          encoding: 'utf8',
-          env: { ...process.env, PGPASSWORD: token, PORT: String(port), PGSSLMODE: 'prefer' },
-        },
-      );
-      return stdout;
     },
     stop: () => server.stop(),
     async destroy() {

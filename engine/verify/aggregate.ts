@@ -32,47 +32,81 @@ export async function verifyAggregate(
   last: number,
   check: StoreCheck,
 ): Promise<{ readonly state: StateRow } | Failure> {
-  const name = await nameOf(repository, agg, last);
-  const failure = (version: number, reason: string): Failure => ({
-    ...name,
-    version: String(version),
-    reason,
-  });
+  const outcome = await recompute(repository, agg, last, check);
+  return 'state' in outcome ? outcome : { ...(await nameOf(repository, agg, last)), ...outcome };
+}
+
+type Fault = Pick<Failure, 'version' | 'reason'>;
+
+function fault(version: number, reason: string): Fault {
+  return { version: String(version), reason };
+}
+
+async function recompute(
+  repository: Repository,
+  agg: Buffer,
+  last: number,
+  check: StoreCheck,
+): Promise<{ readonly state: StateRow } | Fault> {
   let frontier: Frontier = [];
   let state: Fields = {};
-  let createdAt = 0;
+  let first: StoredEvent | null = null;
   let latest: StoredEvent | null = null;
   const snapshots = await snapshotsOf(repository, agg).catch(why);
-  if (typeof snapshots === 'string') return failure(last, `a snapshot: ${snapshots}`);
+  if (typeof snapshots === 'string') return fault(last, `a snapshot: ${snapshots}`);
   for await (const { version, event } of eventsOf(repository, agg, last)) {
-    if (typeof event === 'string') return failure(version, event);
-    if (event.type !== name.type || event.id !== name.id || event.version !== version)
-      return failure(version, 'the event stored here belongs to another place');
+    if (typeof event === 'string') return fault(version, event);
+    first ??= event;
+    if (event.version !== version || !belongs(repository, agg, event, first))
+      return fault(version, 'the event stored here belongs to another place');
     if (!commitHash(event.body).equals(event.commit))
-      return failure(version, 'payload and metadata are not what was hashed');
+      return fault(version, 'payload and metadata are not what was hashed');
     const leaf = eventLeaf(event);
     frontier = appendLeaf(frontier, version - 1, leaf);
     const wrong = await check(event, storeLeaf(event.type, event.id, version, leaf, frontierRoot(frontier)));
-    if (wrong !== null) return failure(version, wrong);
+    if (wrong !== null) return fault(version, wrong);
     state = applyEvent(state, decodeFields(event.body.payload));
-    if (version === 1) createdAt = event.recordedAt;
     latest = event;
     const snapshot = snapshots.get(version);
     if (snapshot !== undefined && !sameFields(snapshot, state))
-      return failure(version, 'the snapshot is not the fold of the events');
+      return fault(version, 'the snapshot is not the fold of the events');
   }
+  return first === null || latest === null
+    ? fault(last, 'the events are missing')
+    : checkHead(repository, agg, { last, first, latest, frontier, state });
+}
+
+/** An aggregate's key is made from its type and id, so an event tells by them whether it is in its place. */
+function belongs(repository: Repository, agg: Buffer, event: StoredEvent, first: StoredEvent): boolean {
+  if (event !== first) return event.type === first.type && event.id === first.id;
+  return repository.index.aggregate(agg.readUInt32BE(0), event.type, event.id).equals(agg);
+}
+
+interface Recomputed {
+  readonly last: number;
+  readonly first: StoredEvent;
+  readonly latest: StoredEvent;
+  readonly frontier: Frontier;
+  readonly state: Fields;
+}
+
+async function checkHead(
+  repository: Repository,
+  agg: Buffer,
+  { last, first, latest, frontier, state }: Recomputed,
+): Promise<{ readonly state: StateRow } | Fault> {
   let head: Head | null;
   try {
     head = await repository.head(agg);
   } catch (error) {
-    return failure(last, `the head: ${why(error)}`);
+    return fault(last, `the head: ${why(error)}`);
   }
-  if (head === null || latest === null) return failure(last, 'the head is missing');
-  if (head.version !== last || head.position !== latest.position || head.createdAt !== createdAt)
-    return failure(last, 'the head names another version than the newest event');
+  if (head === null) return fault(last, 'the head is missing');
+  if (head.version !== last || head.position !== latest.position || head.createdAt !== first.recordedAt)
+    return fault(last, 'the head names another version than the newest event');
   if (!frontierRoot(head.frontier).equals(frontierRoot(frontier)))
-    return failure(last, "the aggregate's tree is not what its events give");
-  if (!sameFields(head.state, state)) return failure(last, 'the state is not the fold of the events');
+    return fault(last, "the aggregate's tree is not what its events give");
+  if (!sameFields(head.state, state)) return fault(last, 'the state is not the fold of the events');
   return { state: toStateRow(head) };
 }
 

@@ -15,6 +15,8 @@ import type { StateRow } from '../types.js';
 import { verifyAggregate, type Failure } from './aggregate.js';
 
 const READ_MODEL_BATCH = 500;
+/** Aggregates read at the same time. */
+const CONCURRENT = 16;
 
 export interface VerifyReport {
   readonly aggregates: number;
@@ -60,17 +62,21 @@ export class StoreVerifier {
     let aggregates = 0;
     let events = 0;
     let folded: StateRow[] = [];
-    for (const [name, last] of this.lastVersions) {
-      const agg = Buffer.from(name, 'latin1');
-      if (!agg.subarray(0, typePrefix.length).equals(typePrefix)) continue;
+    for (const group of this.groups(typePrefix)) {
       this.options.signal?.throwIfAborted();
-      const outcome = await verifyAggregate(this.repository, agg, last, (event, leaf) =>
-        this.leafAt(event.position)?.equals(leaf) === true ? null : 'it is not what the store tree holds',
+      const outcomes = await Promise.all(
+        group.map(({ agg, last }) =>
+          verifyAggregate(this.repository, agg, last, (event, leaf) =>
+            this.leafAt(event.position)?.equals(leaf) === true ? null : 'it is not what the store tree holds',
+          ),
+        ),
       );
-      if ('reason' in outcome) fail(outcome);
-      aggregates++;
-      events += last;
-      if (!isInternalType(outcome.state.aggregateType)) folded.push(outcome.state);
+      for (const outcome of outcomes) {
+        if ('reason' in outcome) fail(outcome);
+        if (!isInternalType(outcome.state.aggregateType)) folded.push(outcome.state);
+      }
+      aggregates += group.length;
+      events += group.reduce((sum, { last }) => sum + last, 0);
       if (folded.length >= READ_MODEL_BATCH) {
         await this.compare(folded);
         folded = [];
@@ -85,6 +91,20 @@ export class StoreVerifier {
       root: frontierRoot(this.progress.frontier).toString('hex'),
       checkpoints: checked,
     };
+  }
+
+  /** The aggregates to verify, some at a time, so that one's reading overlaps with another's hashing. */
+  private *groups(typePrefix: Buffer): Generator<{ agg: Buffer; last: number }[]> {
+    let group: { agg: Buffer; last: number }[] = [];
+    for (const [name, last] of this.lastVersions) {
+      const agg = Buffer.from(name, 'latin1');
+      if (!agg.subarray(0, typePrefix.length).equals(typePrefix)) continue;
+      group.push({ agg, last });
+      if (group.length < CONCURRENT) continue;
+      yield group;
+      group = [];
+    }
+    if (group.length > 0) yield group;
   }
 
   private async compare(states: readonly StateRow[]): Promise<void> {

@@ -26,6 +26,9 @@ const PORTAL = 'eventful internal';
 const MAX_ROWS = 1_000_000;
 const MAX_BYTES = 256 * 1024 * 1024;
 
+/** Later than any event, in microseconds since 1970. */
+const FOREVER = 2n ** 62n;
+
 export interface QueryRows {
   readonly columns: number;
   readonly rows: (string | null)[][];
@@ -143,6 +146,8 @@ export async function describeParameters(
 
 /** A timestamp's text as this session's TimeZone and DateStyle read it, in microseconds since 1970. */
 export async function readTimestamp(state: SessionState, text: string): Promise<bigint> {
+  const infinite = /^\s*([+-]?)infinity\s*$/i.exec(text);
+  if (infinite !== null) return infinite[1] === '-' ? 0n : FOREVER;
   const iso = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00(:?00)?)$/.exec(text);
   if (iso !== null) {
     const seconds = Date.parse(`${text.slice(0, 10)}T${text.slice(11, 19)}Z`);

@@ -37,5 +37,11 @@ export function bindLocal(message: Bind, prepared: Prepared): LocalPortal {
       `bind message has ${resultFormats.length} result formats but query has ${columns} columns`,
     );
   const value = parametersOf(message, types);
-  return { kind: 'local', prepared, parameters: parameters.map((_, i) => value(i + 1)), resultFormats };
+  return {
+    kind: 'local',
+    prepared,
+    parameters: parameters.map((_, i) => value(i + 1)),
+    resultFormats,
+    suspended: null,
+  };
 }

@@ -97,6 +97,19 @@ export class Dialect {
     for (const chunk of encodeOutcome(result, formats)) this.state.output.write(chunk);
   }
 
+  /** Runs a statement whose rows are sent in pieces; an append's answer then cannot wait for its commit. */
+  async result(
+    statement: DialectStatement,
+    parameters: Parameters,
+    parameterTypes: readonly number[],
+  ): Promise<Result> {
+    await this.releaseHeld();
+    if (statement.kind === 'copy') throw new Error('COPY returns no rows');
+    if (statement.kind !== 'append') return this.runOther(statement, parameters);
+    const events = await this.allowedEvents(statement, parameters, parameterTypes);
+    return appendResult(statement, await this.state.transaction.add(events, true), false);
+  }
+
   /** Runs an append of the simple protocol, whose RowDescription goes with its rows. */
   async runDescribed(statement: AppendStatement, description: Buffer): Promise<void> {
     await this.append(statement, noParameters, [], [], description);
@@ -142,8 +155,7 @@ export class Dialect {
     formats: readonly Format[],
     description: Buffer | null = null,
   ): Promise<void> {
-    const events = await this.events(statement, parameters, parameterTypes);
-    for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
+    const events = await this.allowedEvents(statement, parameters, parameterTypes);
     const pin = statement.returning.some(({ column }) => column === 'version');
     await this.take(events, pin, (rows, final) => {
       const outcome = encodeOutcome(appendResult(statement, rows, final), formats);
@@ -192,6 +204,16 @@ export class Dialect {
     }
     const rows = await transaction.add(events, pin);
     for (const chunk of encode(rows, false)) state.output.write(chunk);
+  }
+
+  private async allowedEvents(
+    statement: AppendStatement,
+    parameters: Parameters,
+    parameterTypes: readonly number[],
+  ): Promise<NewEvent[]> {
+    const events = await this.events(statement, parameters, parameterTypes);
+    for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
+    return events;
   }
 
   private async events(

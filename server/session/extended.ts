@@ -11,6 +11,7 @@ import {
   encodeEmptyQueryResponse,
   encodeNoData,
   encodeParseComplete,
+  encodePortalSuspended,
 } from '../protocol/backend/complete.js';
 import {
   decodeParameterDescription,
@@ -25,7 +26,8 @@ import { encodeSync } from '../protocol/frontend/control.js';
 import { encodeDescribe, type Describe } from '../protocol/frontend/describe.js';
 import { encodeExecute, type Execute } from '../protocol/frontend/execute.js';
 import { encodeParse, type Parse } from '../protocol/frontend/parse.js';
-import { describeColumns } from '../statements/result.js';
+import type { Format } from '../protocol/bytes.js';
+import { describeColumns, encodeRows, type Result } from '../statements/result.js';
 import { describeParameters } from './backendQuery.js';
 import { bindLocal, parametersOf } from './binding.js';
 import { inferredTypes, isDialect, resultColumns, type Dialect, type DialectStatement } from './dialect.js';
@@ -268,14 +270,21 @@ export class Extended {
       relay.send(encodeExecute(message.portal, message.maxRows), 'execute', state.forward(map));
       return;
     }
-    await this.ownTurn(() => this.executeLocal(portal));
+    await this.ownTurn(() => this.executeLocal(portal, message.maxRows));
   }
 
-  private async executeLocal(portal: LocalPortal): Promise<void> {
+  private async executeLocal(portal: LocalPortal, maxRows: number): Promise<void> {
     const { state, dialect } = this;
     const { statement } = portal.prepared;
     if (isDialect(statement)) {
       const parameters = (number: number): string | null => portal.parameters[number - 1] ?? null;
+      if (portal.suspended !== null || (maxRows > 0 && resultColumns(statement) !== null)) {
+        const types = portal.prepared.types ?? [];
+        portal.suspended ??= { result: await dialect.result(statement, parameters, types), sent: 0 };
+        for (const chunk of nextRows(portal.suspended, maxRows, portal.resultFormats))
+          state.output.write(chunk);
+        return;
+      }
       await dialect.run(statement, parameters, portal.prepared.types ?? [], portal.resultFormats);
       return;
     }
@@ -354,6 +363,20 @@ export class Extended {
       );
     return prepared;
   }
+}
+
+/** The next rows of a suspended portal, then PortalSuspended, or CommandComplete once all were sent. */
+function nextRows(
+  suspended: { readonly result: Result; sent: number },
+  maxRows: number,
+  formats: readonly Format[],
+): Buffer[] {
+  const { result, sent } = suspended;
+  const end = maxRows > 0 ? Math.min(result.rows.length, sent + maxRows) : result.rows.length;
+  suspended.sent = end;
+  const rows = encodeRows({ columns: result.columns, rows: result.rows.slice(sent, end) }, formats);
+  const complete = end === result.rows.length && (maxRows <= 0 || end - sent < maxRows);
+  return [...rows, complete ? encodeCommandComplete(result.tag) : encodePortalSuspended()];
 }
 
 /** The client never sees the parameters that carry engine rows. */

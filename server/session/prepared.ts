@@ -1,6 +1,7 @@
 import type { PositionMap } from './errors.js';
 import type { Statement } from '../../sql/statement.js';
 import type { Format } from '../protocol/bytes.js';
+import type { Result } from '../statements/result.js';
 
 /** A prepared statement, ours or relayed. */
 export interface Prepared {
@@ -22,6 +23,8 @@ export interface LocalPortal {
   /** Parameters as text. */
   readonly parameters: readonly (string | null)[];
   readonly resultFormats: readonly Format[];
+  /** After an Execute with a row limit: the result and how many of its rows are sent. */
+  suspended: { readonly result: Result; sent: number } | null;
 }
 
 export interface RelayedPortal {

@@ -4,6 +4,7 @@ import { requireAggregate } from '../../engine/schema/validate.js';
 import type { Expectation, NewEvent, Schema } from '../../engine/types.js';
 import type { AppendStatement, Operand, ReturningColumn } from '../../sql/statement.js';
 import { typeOid } from '../values/types.js';
+import { payloadFields } from './payload.js';
 import { timestampText, type Column, type Result } from './result.js';
 
 /** Parameter values as text, by number from 1. */
@@ -82,29 +83,6 @@ function expectation(statement: AppendTarget, parameters: Parameters): Expectati
   const expected = statement.expected ?? { kind: 'any' };
   if (expected.kind !== 'operand') return expected;
   return { kind: 'version', version: version(operandValue(expected.version, parameters)) };
-}
-
-/** A JSON object of field → value; numbers and booleans keep their JSON text, objects and arrays are kept as JSON. */
-function payloadFields(text: string | null): Record<string, string | null> {
-  if (text === null) return {};
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    throw new DatabaseError(SqlState.invalidTextRepresentation, 'payload is not valid JSON');
-  }
-  if (parsed === null || typeof parsed !== 'object' || Array.isArray(parsed))
-    throw new DatabaseError(
-      SqlState.invalidTextRepresentation,
-      'payload must be a JSON object of field and value',
-    );
-  const fields: Record<string, string | null> = {};
-  for (const [name, value] of Object.entries(parsed as Record<string, unknown>)) {
-    if (value === null) fields[name] = null;
-    else if (typeof value === 'string') fields[name] = value;
-    else fields[name] = JSON.stringify(value);
-  }
-  return fields;
 }
 
 function uuid(text: string): string {

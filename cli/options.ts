@@ -1,0 +1,19 @@
+/** Options that several commands have. */
+import { resolve } from 'node:path';
+import { InvalidArgumentError, type Command } from 'commander';
+
+export interface GlobalOptions {
+  readonly dataDir: string;
+}
+
+/** A command's options together with the program's. */
+export function optionsOf<Options>(command: Command): Options & GlobalOptions {
+  const options = command.optsWithGlobals<Options & GlobalOptions>();
+  return { ...options, dataDir: resolve(options.dataDir) };
+}
+
+export function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (port >= 0 && port <= 65_535) return port;
+  throw new InvalidArgumentError('A port is a number from 0 to 65535.');
+}

@@ -1,0 +1,98 @@
+/** Runs a server in this process until it is told to stop. */
+import { isAbsolute, join } from 'node:path';
+import type { StoreKeys } from '../engine/index.js';
+import type { Logger, RebuildReport } from '../readmodel/index.js';
+import { startServer, type RunningServer } from '../server/index.js';
+import { readTlsPair } from './certificate.js';
+import type { Endpoint } from './connect.js';
+import { removePidfile, writePidfile } from './pidfile.js';
+import { DEFAULT_SETTINGS, resolveSetting, type Settings } from './settings.js';
+
+/** A Unix socket's path may have 103 bytes on macOS, 107 on Linux; the server takes 100. */
+const SOCKET_PATH_MAX = 100;
+
+export interface ServeOptions {
+  readonly dataDir: string;
+  readonly keys: StoreKeys;
+  readonly settings: Settings;
+  readonly logger: Logger;
+}
+
+export interface Ready {
+  readonly endpoint: Endpoint;
+  /** What filling the read model took; null when there was nothing to do. */
+  readonly rebuild: RebuildReport | null;
+}
+
+/** Where the Unix socket goes; null when the path would be too long for one. */
+export function socketDirectory(dataDir: string, settings: Settings): string | null {
+  const given = settings.socketDirectory ?? dataDir;
+  const directory = isAbsolute(given) ? given : join(dataDir, given);
+  return Buffer.byteLength(join(directory, '.s.PGSQL.65535')) > SOCKET_PATH_MAX ? null : directory;
+}
+
+/** The certificate clients must be given to know the server: the one `config` made. */
+export function rootCertificate(dataDir: string, settings: Settings): string | null {
+  return settings.tlsCert === DEFAULT_SETTINGS.tlsCert ? resolveSetting(dataDir, settings.tlsCert) : null;
+}
+
+async function start({ dataDir, keys, settings, logger }: ServeOptions): Promise<RunningServer> {
+  const { readModelDirectory } = settings;
+  return startServer({
+    ...keys,
+    directory: dataDir,
+    host: settings.host,
+    port: settings.port,
+    socketDirectory: socketDirectory(dataDir, settings),
+    tls: readTlsPair(resolveSetting(dataDir, settings.tlsCert), resolveSetting(dataDir, settings.tlsKey)),
+    maxConnections: settings.maxConnections,
+    logger,
+    ...(readModelDirectory === null
+      ? {}
+      : { readModelDirectory: resolveSetting(dataDir, readModelDirectory) }),
+  });
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+export function untilSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let first = true;
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (!first) process.exit(signal === 'SIGINT' ? 130 : 143);
+        first = false;
+        resolve(signal);
+      });
+    }
+  });
+}
+
+/**
+ * Serves until SIGINT or SIGTERM, then stops cleanly.
+ * @throws DatabaseError when the server cannot start
+ */
+export async function serve(options: ServeOptions, onReady: (ready: Ready) => void): Promise<void> {
+  const { dataDir, settings, logger } = options;
+  // Before the start: a signal that comes meanwhile must not leave a PostgreSQL behind.
+  const signal = untilSignal();
+  const server = await start(options);
+  try {
+    const { port, unixSocket } = server;
+    writePidfile(dataDir, { host: settings.host, port, socket: unixSocket });
+    logger.info({ pid: process.pid, host: settings.host, port, socket: unixSocket }, 'serving');
+    onReady({
+      endpoint: {
+        host: settings.host,
+        port,
+        socket: unixSocket,
+        rootCertificate: rootCertificate(dataDir, settings),
+      },
+      rebuild: server.readModel.report,
+    });
+    logger.info({ signal: await signal }, 'stopping');
+  } finally {
+    await server.stop();
+    removePidfile(dataDir);
+    logger.info({}, 'stopped');
+  }
+}
