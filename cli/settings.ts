@@ -23,7 +23,7 @@ export interface Settings {
 export const DEFAULT_SETTINGS: Settings = {
   host: '127.0.0.1',
   port: 9595,
-  maxConnections: 180,
+  maxConnections: 2000,
   socketDirectory: null,
   tlsCert: 'tls/server.crt',
   tlsKey: 'tls/server.key',
@@ -66,7 +66,7 @@ const ENTRIES: readonly Entry[] = [
     key: 'max_connections',
     setting: 'maxConnections',
     comment: 'How many clients may be connected at once.',
-    check: number(1, 180),
+    check: number(1, 10_000),
   },
   {
     section: 'server',

@@ -117,6 +117,17 @@ export class Checkpoints {
       yield this.parse(this.repository.unseal(key, value).toString());
   }
 
+  /** The newest of the kept checkpoints and the one beside the store. */
+  async latest(): Promise<Checkpoint | null> {
+    let newest = this.beside();
+    const range = { ...prefixRange(Prefix.checkpoint), reverse: true, limit: 1 };
+    for await (const { key, value } of this.repository.store.scan(range)) {
+      const kept = this.parse(this.repository.unseal(key, value).toString());
+      if (newest === null || kept.size > newest.size) newest = kept;
+    }
+    return newest;
+  }
+
   /** The checkpoint kept beside the store, null when there is none. */
   beside(): Checkpoint | null {
     const path = this.directory === null ? null : join(this.directory, FILE);

@@ -22,7 +22,6 @@ import { requireAggregate } from './schema/validate.js';
 import type { Store } from './store/store.js';
 import { StoreTree } from './storeTree.js';
 import { Tokens } from './tokens/tokens.js';
-import { frontierRoot } from './tree.js';
 import type {
   AggregateDefinition,
   AsOf,
@@ -35,8 +34,8 @@ import type {
   StateRow,
   Writer,
 } from './types.js';
-import { fail, StoreVerifier, type VerifyOptions, type VerifyReport } from './verify/verify.js';
-import { verifyAggregate } from './verify/aggregate.js';
+import { verifyOne } from './verify/one.js';
+import { StoreVerifier, type VerifyOptions, type VerifyReport } from './verify/verify.js';
 
 const BATCH = 500;
 /** Groups replayed into the store at a time while opening. */
@@ -269,31 +268,11 @@ export class Engine implements ProjectionSource {
     if (type === null) return this.storeVerifier(options).run(Buffer.alloc(0));
     requireAggregate(this.schema(), type);
     if (id === null) return this.storeVerifier(options).run(typePrefix(this.catalogue.typeNumber(type) ?? 0));
-    const head = await this.requireHead(type, id);
-    const outcome = await verifyAggregate(this.repository, head.agg, head.version, async (event, leaf) =>
-      (await this.repository.logAt(event.position))?.leaf.equals(leaf) === true
-        ? null
-        : 'it is not what the store tree holds',
+    return verifyOne(
+      { repository: this.repository, tree: this.tree, checkpoints: this.checkpoints, progress },
+      await this.requireHead(type, id),
+      options,
     );
-    if ('reason' in outcome) fail(outcome);
-    const difference = await options.compare?.([outcome.state]);
-    if (difference !== null && difference !== undefined)
-      fail({ type, id, version: outcome.state.version.toString(), reason: difference.reason });
-    const root = await this.tree.root(progress.position);
-    if (!root.equals(frontierRoot(progress.frontier)))
-      fail({
-        type,
-        id,
-        version: String(head.version),
-        reason: "the store tree's root is not the stored one",
-      });
-    return {
-      aggregates: 1,
-      events: head.version,
-      size: progress.position,
-      root: root.toString('hex'),
-      checkpoints: 0,
-    };
   }
 
   private storeVerifier(options: VerifyOptions): StoreVerifier {

@@ -24,6 +24,32 @@ export class StoreTree {
     return this.fromLeaves(0, size);
   }
 
+  /**
+   * Recomputes every stored node above a position from what lies below it.
+   * @returns what is wrong, or null
+   */
+  async checkPath(position: number, size: number): Promise<string | null> {
+    for (let level = 8; ; level += 8) {
+      const width = 2 ** level;
+      const index = Math.floor((position - 1) / width);
+      if ((index + 1) * width > size) return null;
+      const stored = await this.node(level, index).catch(() => null);
+      const computed =
+        level === 8
+          ? await this.fromLeaves(index * TILE, (index + 1) * TILE)
+          : await this.fromNodes(level, index);
+      if (stored?.equals(computed) !== true)
+        return `node ${index} at level ${level} of the store tree is not what lies below it`;
+    }
+  }
+
+  private async fromNodes(level: number, index: number): Promise<Buffer> {
+    let frontier: Frontier = [];
+    for (let i = 0; i < TILE; i++)
+      frontier = appendLeaf(frontier, i, await this.node(level - 8, index * TILE + i));
+    return frontierRoot(frontier);
+  }
+
   /** RFC 6962 inclusion path of position `index + 1` in the tree of `size`. */
   inclusion(index: number, size: number): Promise<Uint8Array[]> {
     return inclusionPath((start, end) => this.range(start, end), index, 0, size);

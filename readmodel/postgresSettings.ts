@@ -38,6 +38,9 @@ export function postgresSettings(socketDirectory: string): string {
     password_encryption: 'scram-sha-256',
     // The passwords are 256 random bits: stretching them would only slow down every connection.
     scram_iterations: '1',
+    // What SHOW and RESET answer; the server acts on them.
+    'eventful.read_consistency': 'linearizable',
+    'eventful.synchronous_commit': 'on',
     log_destination: 'stderr',
     logging_collector: 'off',
     // LOG and worse; ERROR ranks below LOG here. Errors can quote values, which have no place in a log.

@@ -65,7 +65,6 @@ export const SYSTEM_RELATIONS: Readonly<Record<SystemRelation, readonly Relation
     origin: 'text',
     size: 'bigint',
     root: 'text',
-    signed_at: TIMESTAMPTZ,
     note: 'text',
   }),
   tokens: columns({

@@ -23,7 +23,8 @@ import { parseStartup, type CancelRequest, type StartupMessage } from './protoco
 import { asDatabaseError } from './session/errors.js';
 import { Output } from './session/output.js';
 import { Session } from './session/session.js';
-import { SessionState, type SessionServices } from './session/state.js';
+import { startupOptions } from './session/startupOptions.js';
+import { SessionState, connectFailure, type SessionServices } from './session/state.js';
 
 /** The whole of startup, TLS and password must be done within this time. */
 const AUTHENTICATION_MS = 60_000;
@@ -194,6 +195,8 @@ export class Connection {
   }
 
   private startTls(secureContext: SecureContext, first: Buffer | null): void {
+    // A flowing socket would drop what is put back.
+    this.socket.pause();
     this.socket.removeAllListeners('data');
     this.socket.removeAllListeners('end');
     if (first !== null) this.socket.unshift(first);
@@ -241,13 +244,13 @@ export class Connection {
     const parameters = this.startup?.parameters ?? new Map<string, string>();
     const settings = new Map([...parameters].filter(([name]) => !NOT_SETTINGS.has(name)));
     const state = new SessionState(this.services, identity, settings, this.output);
-    for (const [name, value] of settings) if (name.startsWith('eventful.')) state.settings.set(name, value);
+    for (const [name, value] of [...settings, ...startupOptions(settings.get('options') ?? '')])
+      state.settings.set(name, value);
     let reported: ReadonlyMap<string, string>;
     try {
       reported = await state.greeting();
     } catch (error) {
-      const { code, message } = error as { code?: string; message?: string };
-      throw /^(22|42)/.test(code ?? '') ? new DatabaseError(code ?? '', message ?? '') : error;
+      throw connectFailure(error);
     }
     clearTimeout(this.timer);
     this.session = new Session(state, (error) => logger.error({ err: error }, 'unforeseen error'));

@@ -75,7 +75,8 @@ function eventType(
   const names = aggregate.events.map(({ name }) => name);
   const message = `event "${named.name}" of aggregate "${aggregate.type}" does not exist`;
   const hint =
-    nearestHint(named.name, names, 'event') ?? `Its events are ${names.slice(0, 20).join(', ') || 'none'}.`;
+    nearestHint(named.name, names, 'event') ??
+    (names.length > 0 ? `Its events are ${names.slice(0, 20).join(', ')}.` : 'It declares no events.');
   throw text.error(SqlState.undefinedObject, message, named.start, { hint });
 }
 

@@ -62,13 +62,30 @@ function isColumnLabel(token: Token | undefined): boolean {
 }
 
 function parseOperand(cursor: TokenCursor, kind: AsOfClause['kind']): Operand {
+  const operand = parseUncast(cursor, kind);
+  while (cursor.accept('::')) skipType(cursor);
+  return operand;
+}
+
+/** Parentheses and CAST(… AS …) are what drivers that write values into the text put around them. */
+function parseUncast(cursor: TokenCursor, kind: AsOfClause['kind']): Operand {
+  if (cursor.accept('cast', '(')) {
+    const operand = parseOperand(cursor, kind);
+    cursor.expect('as');
+    skipType(cursor);
+    cursor.expect(')');
+    return operand;
+  }
+  if (cursor.accept('(')) {
+    const operand = parseOperand(cursor, kind);
+    cursor.expect(')');
+    return operand;
+  }
   // AS OF TIMESTAMP TIMESTAMP '…' reads oddly but is what a generator that quotes its literals writes.
   if (kind === 'timestamp' && cursor.tokens[cursor.index + 1]?.kind === 'string') {
     if (cursor.at('timestamp') || cursor.at('timestamptz')) cursor.index++;
   }
-  const operand = parseValue(cursor, kind);
-  if (cursor.accept('::')) skipType(cursor);
-  return operand;
+  return parseValue(cursor, kind);
 }
 
 function parseValue(cursor: TokenCursor, kind: AsOfClause['kind']): Operand {

@@ -50,7 +50,7 @@ const SYSTEM: ReadonlyMap<string, readonly ResultColumn[]> = new Map([
   ],
   ['event_types', list({ aggregate_type: 'text', event_type: 'text', fields: 'text[]' })],
   ['fields', list({ aggregate_type: 'text', field: 'text', type: 'text', ordinal: 'integer' })],
-  ['checkpoints', list({ origin: 'text', size: 'bigint', root: 'text', signed_at: ZONED, note: 'text' })],
+  ['checkpoints', list({ origin: 'text', size: 'bigint', root: 'text', note: 'text' })],
   [
     'tokens',
     list({

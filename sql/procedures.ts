@@ -10,12 +10,14 @@ export interface ProcedureSignature {
 export const PROCEDURES: ReadonlyMap<string, ProcedureSignature> = new Map([
   ['verify', { minimum: 0, maximum: 2, usage: 'verify([type [, id]])' }],
   ['prove', { minimum: 2, maximum: 3, usage: 'prove(type, id [, version])' }],
-  ['checkpoint', { minimum: 0, maximum: 1, usage: 'checkpoint([note])' }],
+  ['checkpoint', { minimum: 0, maximum: 1, usage: 'checkpoint([since_size])' }],
   [
     'token_generate',
-    { minimum: 1, maximum: 8, usage: 'token_generate(identifier_type, identifier_id, grants, …)' },
+    {
+      minimum: 3,
+      maximum: 5,
+      usage: 'token_generate(identifier_type, identifier_id, grants [, expires_at [, write_limit]])',
+    },
   ],
-  ['token_revoke', { minimum: 1, maximum: 2, usage: 'token_revoke(token_id)' }],
-  ['snapshot', { minimum: 2, maximum: 3, usage: 'snapshot(type, id [, comment])' }],
-  ['replay', { minimum: 2, maximum: 4, usage: 'replay(type, id [, skip [, take]])' }],
+  ['token_revoke', { minimum: 1, maximum: 1, usage: 'token_revoke(token_id)' }],
 ]);

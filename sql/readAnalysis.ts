@@ -212,7 +212,10 @@ export class ReadAnalysis {
     const [name, value] = (call.args ?? []).map((argument) => unwrap(argument, 'A_Const'));
     const setting = name === undefined ? undefined : constantText(name);
     const given = value === undefined ? undefined : constantText(value);
-    if (typeof setting === 'string') refuseSetting(this.text, setting.toLowerCase(), given, call.location);
+    if (typeof setting !== 'string') return;
+    if (setting.toLowerCase().startsWith('eventful.'))
+      throw refusal(this.text, 'set_config of an eventful setting', `Use SET ${setting} = …`, call.location);
+    refuseSetting(this.text, setting.toLowerCase(), given, call.location);
   }
 }
 

@@ -15,6 +15,8 @@ export interface Replacement {
   readonly engine: (index: number) => RowSource;
   /** For each state reference, by its index: the rows that overlay the table's own; null leaves it alone. */
   readonly state?: (index: number) => RowSource | null;
+  /** The columns the stored table has, where the open transaction has added to them. */
+  readonly stored?: (reference: StateReference) => ReadonlySet<string>;
 }
 
 export interface RewrittenRead {
@@ -41,7 +43,12 @@ export function rewriteRead(read: ReadStatement, replace: Replacement, columns: 
   });
   read.stateReferences.forEach((reference, index) => {
     const source = replace.state?.(index) ?? null;
-    if (source !== null) addEdits(edits, reference, overlay(reference, source, columns(reference)));
+    if (source !== null)
+      addEdits(
+        edits,
+        reference,
+        overlay(reference, source, columns(reference), replace.stored?.(reference) ?? null),
+      );
   });
   edits.sort((left, right) => left.start - right.start);
   return apply(read, edits);
@@ -66,13 +73,24 @@ function recordset(source: RowSource, columns: readonly ResultColumn[]): string 
   return `json_to_recordset(${json(source)}) AS "t"(${list})`;
 }
 
+/** The column as the table has it; one that only the open transaction knows is NULL in what is stored. */
+function storedColumn({ name, type }: ResultColumn, stored: ReadonlySet<string> | null): string {
+  return stored?.has(name) === false ? `NULL::${type} AS ${quoteName(name)}` : quoteName(name);
+}
+
 /** The table's rows, but for those aggregates of which the JSON has a newer state. */
-function overlay(reference: StateReference, source: RowSource, columns: readonly ResultColumn[]): string {
+function overlay(
+  reference: StateReference,
+  source: RowSource,
+  columns: readonly ResultColumn[],
+  stored: ReadonlySet<string> | null,
+): string {
   const list = columns.map(({ name }) => quoteName(name)).join(', ');
   const keys = `SELECT "k"."aggregate_id" FROM json_to_recordset(${json(source)}) AS "k"("aggregate_id" text)`;
   const table = `public.${quoteName(reference.aggregateType)}`;
-  const stored = `SELECT ${list} FROM ${table} WHERE "aggregate_id" <> ALL (ARRAY(${keys}))`;
-  return `(${stored} UNION ALL SELECT ${list} FROM ${recordset(source, columns)})`;
+  const kept = columns.map((column) => storedColumn(column, stored)).join(', ');
+  const rows = `SELECT ${kept} FROM ${table} WHERE "aggregate_id" <> ALL (ARRAY(${keys}))`;
+  return `(${rows} UNION ALL SELECT ${list} FROM ${recordset(source, columns)})`;
 }
 
 function apply(read: ReadStatement, edits: readonly Edit[]): RewrittenRead {

@@ -37,7 +37,7 @@ const head = fc.record({
   archived: fc.boolean(),
   frontier,
 });
-const snapshot = fc.record({ position: n, createdAt: n, updatedAt: n, frontier, state: some });
+const snapshot = fc.record({ position: n, createdAt: n, updatedAt: n, state: some });
 const progress = fc.record({ sequence: n, position: n, recordedAt: n, frontier });
 const runEntry = fc.record({ agg: bytes(20), version: n, recordedAt: n, leaf: bytes(32) });
 

@@ -163,15 +163,17 @@ export interface SnapshotRecord {
   readonly position: number;
   readonly createdAt: number;
   readonly updatedAt: number;
-  readonly frontier: Frontier;
   /** JSON text of the fields. */
   readonly state: Buffer;
 }
 
 export function encodeSnapshot(snapshot: SnapshotRecord): Buffer {
-  writer.u64(snapshot.position).u64(snapshot.createdAt).u64(snapshot.updatedAt).u8(snapshot.frontier.length);
-  for (const hash of snapshot.frontier) writer.bytes(hash);
-  return writer.bytes(snapshot.state).take();
+  return writer
+    .u64(snapshot.position)
+    .u64(snapshot.createdAt)
+    .u64(snapshot.updatedAt)
+    .bytes(snapshot.state)
+    .take();
 }
 
 export function decodeSnapshot(bytes: Buffer): SnapshotRecord {
@@ -180,7 +182,6 @@ export function decodeSnapshot(bytes: Buffer): SnapshotRecord {
     position: r.u64(),
     createdAt: r.u64(),
     updatedAt: r.u64(),
-    frontier: readHashes(r),
     state: r.rest(),
   };
 }

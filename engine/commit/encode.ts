@@ -67,7 +67,6 @@ function eventEntries(repository: Repository, staged: Staged, threshold: number)
         position: header.position,
         createdAt: head.createdAt,
         updatedAt: head.updatedAt,
-        frontier: head.frontier,
         state: Buffer.from(JSON.stringify(head.state)),
       }),
     );

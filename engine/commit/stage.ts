@@ -9,7 +9,7 @@ import type { SealKey } from '../crypto/seal.js';
 import { DatabaseError, SqlState } from '../errors.js';
 import { applyEvent } from '../fold.js';
 import type { Head } from '../repository.js';
-import { validateEvent } from '../schema/validate.js';
+import { Limits, validateEvent } from '../schema/validate.js';
 import { appendLeaf } from '../tree.js';
 import { randomPool } from '../crypto/random.js';
 import type { EventRow, Fields, NewEvent, Writer } from '../types.js';
@@ -186,6 +186,11 @@ class Attempt {
       metadata: event.metadata,
       payload: Buffer.from(JSON.stringify(event.payload)),
     };
+    if (body.payload.length > Limits.payloadBytes)
+      throw new DatabaseError(
+        SqlState.programLimitExceeded,
+        `a payload is limited to ${Limits.payloadBytes} bytes`,
+      );
     const header: EventHeader = {
       position: this.basePosition + this.staged.length + 1,
       type: event.aggregateType,

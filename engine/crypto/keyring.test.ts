@@ -18,7 +18,7 @@ const with_ = (change: Record<string, unknown>): void => {
   const content = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
   writeFileSync(file, JSON.stringify({ ...content, ...change }));
 };
-const error = (sqlstate: string, message: string | RegExp) =>
+const error = (sqlstate: string, message: string | RegExp): unknown =>
   expect.objectContaining({ sqlstate, message: expect.stringMatching(message) as string });
 
 describe('a new keyring', () => {

@@ -1,5 +1,5 @@
 /** The offline verifier against proofs of a real engine: the true ones hold, every single change is refused. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, sign, type KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,11 +27,13 @@ const EVENTS = 600;
 let engine: Engine;
 let key: string;
 let otherKey: string;
+let signingKey: KeyObject;
 
 async function newEngine(name: string): Promise<Engine> {
   const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
   createKeyring(join(directory, name), keys);
   const keyring = openKeyring(join(directory, name), keys);
+  signingKey ??= keyring.signingKey;
   const made = await Engine.open({
     store: new MemoryStore(),
     log: new MemoryLog(),
@@ -159,7 +161,7 @@ const eventChange = fc
   .map(([field, at]) => ({
     name: `event.${field}`,
     change: (({ event, ...proof }) => {
-      const value = event[field as keyof EventProof['event']];
+      const value = event[field];
       const changed =
         field === 'salt'
           ? hexChange(value ?? '', at)
@@ -275,5 +277,17 @@ describe('checkpoints', () => {
       note.replace('— ', '- '),
     ])
       await expect(verifyCheckpoint(bad, key)).rejects.toBeInstanceOf(ProofError);
+  });
+
+  test('a note over another origin, though the key itself signed it', async () => {
+    const { note } = await engine.checkpoint();
+    const [name = '', hash = ''] = key.split('+');
+    const signed = (origin: string): string => {
+      const body = note.slice(0, note.indexOf('\n\n') + 1).replace(name, origin);
+      const bytes = Buffer.concat([Buffer.from(hash, 'hex'), sign(null, Buffer.from(body), signingKey)]);
+      return `${body}\n— ${name} ${bytes.toString('base64')}\n`;
+    };
+    await verifyCheckpoint(signed(name), key);
+    await expect(verifyCheckpoint(signed('another'), key)).rejects.toBeInstanceOf(ProofError);
   });
 });

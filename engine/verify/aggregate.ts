@@ -1,5 +1,12 @@
 import { Prefix, plainKey, prefixRange, versionKey } from '../codec/keys.js';
-import { commitHash, decodeFields, eventLeaf, storeLeaf } from '../codec/records.js';
+import {
+  commitHash,
+  decodeFields,
+  eventLeaf,
+  storeLeaf,
+  type LogEntry,
+  type SnapshotRecord,
+} from '../codec/records.js';
 import { DatabaseError } from '../errors.js';
 import { applyEvent } from '../fold.js';
 import type { Head, Repository, StoredEvent } from '../repository.js';
@@ -13,6 +20,14 @@ export interface Failure {
   readonly id: string;
   readonly version: string;
   readonly reason: string;
+}
+
+/** What is wrong with an event's entry in the total order; null when it says the same as the event. */
+export function entryFault(entry: LogEntry | null, event: StoredEvent, leaf: Buffer): string | null {
+  if (entry?.leaf.equals(leaf) !== true) return 'it is not what the store tree holds';
+  const same =
+    entry.agg.equals(event.agg) && entry.version === event.version && entry.recordedAt === event.recordedAt;
+  return same ? null : 'the total order says something else of it';
 }
 
 /** Holds an event's recomputed leaf of the store tree against the store; returns what is wrong, or null. */
@@ -68,12 +83,12 @@ async function recompute(
     state = applyEvent(state, decodeFields(event.body.payload));
     latest = event;
     const snapshot = snapshots.get(version);
-    if (snapshot !== undefined && !sameFields(snapshot, state))
+    if (snapshot !== undefined && !isFold(snapshot, { first, latest, frontier, state }))
       return fault(version, 'the snapshot is not the fold of the events');
   }
   return first === null || latest === null
     ? fault(last, 'the events are missing')
-    : checkHead(repository, agg, { last, first, latest, frontier, state });
+    : checkHead(repository, agg, last, { first, latest, frontier, state });
 }
 
 /** An aggregate's key is made from its type and id, so an event tells by them whether it is in its place. */
@@ -83,7 +98,6 @@ function belongs(repository: Repository, agg: Buffer, event: StoredEvent, first:
 }
 
 interface Recomputed {
-  readonly last: number;
   readonly first: StoredEvent;
   readonly latest: StoredEvent;
   readonly frontier: Frontier;
@@ -93,7 +107,8 @@ interface Recomputed {
 async function checkHead(
   repository: Repository,
   agg: Buffer,
-  { last, first, latest, frontier, state }: Recomputed,
+  last: number,
+  { first, latest, frontier, state }: Recomputed,
 ): Promise<{ readonly state: StateRow } | Fault> {
   let head: Head | null;
   try {
@@ -104,6 +119,8 @@ async function checkHead(
   if (head === null) return fault(last, 'the head is missing');
   if (head.version !== last || head.position !== latest.position || head.createdAt !== first.recordedAt)
     return fault(last, 'the head names another version than the newest event');
+  if (head.updatedAt !== latest.recordedAt || head.archived)
+    return fault(last, 'the head shows other times or flags than its events');
   if (!frontierRoot(head.frontier).equals(frontierRoot(frontier)))
     return fault(last, "the aggregate's tree is not what its events give");
   if (!sameFields(head.state, state)) return fault(last, 'the state is not the fold of the events');
@@ -175,11 +192,21 @@ async function nameOf(
   return { type: '?', id: '?' };
 }
 
-async function snapshotsOf(repository: Repository, agg: Buffer): Promise<Map<number, Fields>> {
-  const found = new Map<number, Fields>();
+/** Everything AS OF takes from a snapshot is held against the fold. */
+function isFold(snapshot: SnapshotRecord, { first, latest, state }: Recomputed): boolean {
+  return (
+    snapshot.position === latest.position &&
+    snapshot.createdAt === first.recordedAt &&
+    snapshot.updatedAt === latest.recordedAt &&
+    sameFields(decodeFields(snapshot.state), state)
+  );
+}
+
+async function snapshotsOf(repository: Repository, agg: Buffer): Promise<Map<number, SnapshotRecord>> {
+  const found = new Map<number, SnapshotRecord>();
   for await (const { key, value } of repository.store.scan(prefixRange(Prefix.snapshot, agg))) {
     const snapshot = await repository.openSnapshot(agg, key, value);
-    found.set(snapshot.version, decodeFields(snapshot.state));
+    found.set(snapshot.version, snapshot);
   }
   return found;
 }

@@ -3,7 +3,7 @@
  * → every signed checkpoint; then holds heads, snapshots and the read model's rows against the fold. Nothing that is
  * compared is taken from where it is compared with.
  */
-import { Prefix, tileKey, versionKey } from '../codec/keys.js';
+import { AGG_BYTES, Prefix, tileKey, versionKey } from '../codec/keys.js';
 import type { LogEntry } from '../codec/records.js';
 import type { Checkpoints } from '../checkpoint.js';
 import { isInternalType } from '../catalogue.js';
@@ -12,9 +12,11 @@ import type { Head, Repository } from '../repository.js';
 import { appendLeaf, frontierRoot, type Frontier } from '../tree.js';
 import type { Progress } from '../codec/records.js';
 import type { StateRow } from '../types.js';
-import { verifyAggregate, type Failure } from './aggregate.js';
+import { entryFault, verifyAggregate, type Failure } from './aggregate.js';
 
 const READ_MODEL_BATCH = 500;
+/** leaf(32) ‖ agg(20) ‖ version(8) ‖ time(8) */
+const ENTRY_BYTES = 32 + AGG_BYTES + 16;
 /** Aggregates read at the same time. */
 const CONCURRENT = 16;
 
@@ -46,7 +48,8 @@ export function fail(failure: Failure): never {
 
 /** Verifies the whole store, or all aggregates of one type (then the store tree as well, since it spans types). */
 export class StoreVerifier {
-  private leaves: Buffer = Buffer.alloc(0);
+  /** The total order as read: leaf, agg, version and time of each position. */
+  private order: Buffer = Buffer.alloc(0);
   private readonly lastVersions = new Map<string, number>();
 
   constructor(
@@ -67,7 +70,7 @@ export class StoreVerifier {
       const outcomes = await Promise.all(
         group.map(({ agg, last }) =>
           verifyAggregate(this.repository, agg, last, (event, leaf) =>
-            this.leafAt(event.position)?.equals(leaf) === true ? null : 'it is not what the store tree holds',
+            entryFault(this.entryAt(event.position), event, leaf),
           ),
         ),
       );
@@ -114,19 +117,37 @@ export class StoreVerifier {
     fail({ type: state.aggregateType, id: state.aggregateId, version: state.version.toString(), reason });
   }
 
-  private leafAt(position: number): Buffer | null {
+  private entryAt(position: number): LogEntry | null {
     if (position < 1 || position > this.progress.position) return null;
-    const leaf = this.leaves.subarray((position - 1) * 32, position * 32);
-    return leaf.every((byte) => byte === 0) ? null : leaf;
+    const at = (position - 1) * ENTRY_BYTES;
+    const [version, recordedAt] = [at + 32 + AGG_BYTES, at + 40 + AGG_BYTES];
+    if (this.order.readDoubleBE(version) === 0) return null;
+    return {
+      position,
+      leaf: this.leaf(position),
+      agg: this.order.subarray(at + 32, version),
+      version: this.order.readDoubleBE(version),
+      recordedAt: this.order.readDoubleBE(recordedAt),
+    };
   }
 
-  /** Collects every leaf of the total order (32 bytes each) and every aggregate's last version. */
+  private leaf(position: number): Buffer {
+    const at = (position - 1) * ENTRY_BYTES;
+    return this.order.subarray(at, at + 32);
+  }
+
+  /** Collects the whole total order (68 bytes a position) and every aggregate's last version. */
   private async readLog(): Promise<void> {
     const size = this.progress.position;
-    this.leaves = Buffer.alloc(size * 32);
+    this.order = Buffer.alloc(size * ENTRY_BYTES);
     let next = 1;
     const take = (entry: LogEntry): void => {
-      entry.leaf.copy(this.leaves, (entry.position - 1) * 32);
+      const at = (entry.position - 1) * ENTRY_BYTES;
+      entry.leaf.copy(this.order, at);
+      entry.agg.copy(this.order, at + 32);
+      // A double holds every safe integer exactly.
+      this.order.writeDoubleBE(entry.version, at + 32 + AGG_BYTES);
+      this.order.writeDoubleBE(entry.recordedAt, at + 40 + AGG_BYTES);
       const name = entry.agg.toString('latin1');
       this.lastVersions.set(name, Math.max(entry.version, this.lastVersions.get(name) ?? 0));
       next = entry.position + 1;
@@ -171,8 +192,7 @@ export class StoreVerifier {
     let frontier: Frontier = [];
     const nodes: { level: number; index: number; hash: Buffer }[] = [];
     for (let position = 1; position <= this.progress.position; position++) {
-      const leaf = this.leaves.subarray((position - 1) * 32, position * 32);
-      frontier = appendLeaf(frontier, position - 1, Buffer.from(leaf), (level, index, hash) => {
+      frontier = appendLeaf(frontier, position - 1, this.leaf(position), (level, index, hash) => {
         if (level % 8 === 0) nodes.push({ level, index, hash });
       });
       const signed = wanted.get(position);

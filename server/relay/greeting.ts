@@ -4,6 +4,8 @@ import { connectBackend } from './connect.js';
 
 export class Greeting {
   private known: Promise<ReadonlyMap<string, string>> | null = null;
+  /** Good enough while PostgreSQL is being restarted, so that appends go on. */
+  private last: ReadonlyMap<string, string> | null = null;
 
   constructor(private readonly readModel: ReadModel) {
     // The next PostgreSQL may be another version.
@@ -13,6 +15,7 @@ export class Greeting {
   parameters(): Promise<ReadonlyMap<string, string>> {
     this.known ??= this.ask().catch((error: unknown) => {
       this.known = null;
+      if (this.last !== null) return this.last;
       throw error;
     });
     return this.known;
@@ -22,6 +25,7 @@ export class Greeting {
     const role = await this.readModel.roleFor([{ action: 'admin', aggregateType: '', aggregateId: '' }]);
     const backend = await connectBackend(this.readModel.connection(role), new Map());
     backend.socket.destroy();
+    this.last = backend.parameters;
     return backend.parameters;
   }
 }

@@ -32,10 +32,13 @@ export class Access {
 
   /** Some aggregate of the type, at least. */
   requireReadSome(aggregateType: string): void {
-    const some = this.grants.some(
+    if (!this.canReadSome(aggregateType)) throw denied(`read aggregates of type "${aggregateType}"`);
+  }
+
+  canReadSome(aggregateType: string): boolean {
+    return this.grants.some(
       (g) => g.action === 'admin' || (g.action === 'read' && matchesPattern(g.aggregateType, aggregateType)),
     );
-    if (!some) throw denied(`read aggregates of type "${aggregateType}"`);
   }
 
   requireReadAll(aggregateType: string | null): void {

@@ -42,6 +42,7 @@ export function bindLocal(message: Bind, prepared: Prepared): LocalPortal {
     prepared,
     parameters: parameters.map((_, i) => value(i + 1)),
     resultFormats,
+    executed: false,
     suspended: null,
   };
 }

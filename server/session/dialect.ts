@@ -13,7 +13,6 @@ import type {
 import { encodeCommandComplete } from '../protocol/backend/complete.js';
 import { encodeCopyInResponse } from '../protocol/backend/copy.js';
 import { encodeNoticeResponse } from '../protocol/backend/error.js';
-import type { Format } from '../protocol/bytes.js';
 import {
   appendParameterTypes,
   appendResult,
@@ -24,7 +23,7 @@ import {
   type Parameters,
 } from '../statements/append.js';
 import { callColumns, runCall } from '../statements/call.js';
-import { encodeOutcome, type Column, type Result } from '../statements/result.js';
+import type { Column, Result } from '../statements/result.js';
 import { compareStates } from '../statements/compare.js';
 import { runQuery } from './backendQuery.js';
 import { CopyIn } from './copyIn.js';
@@ -62,14 +61,13 @@ export function inferredTypes(statement: DialectStatement, state: SessionState):
   return types;
 }
 
+/** How a result is written: its rows and what comes behind them. */
+export type EncodeResult = (result: Result) => Buffer[];
+
 /** An append whose answer waits for the commit of its implicit transaction. */
 interface HeldAppend extends HeldAnswer {
   readonly events: number;
   readonly encode: (rows: readonly Appended[], final: boolean) => Buffer[];
-}
-
-function noParameters(number: number): never {
-  throw new DatabaseError(SqlState.undefinedParameter, `there is no parameter $${number}`);
 }
 
 export class Dialect {
@@ -82,10 +80,11 @@ export class Dialect {
     statement: DialectStatement,
     parameters: Parameters,
     parameterTypes: readonly number[],
-    formats: readonly Format[],
+    encode: EncodeResult,
   ): Promise<void> {
+    this.requireWritable(statement);
     if (statement.kind === 'append') {
-      await this.append(statement, parameters, parameterTypes, formats);
+      await this.append(statement, parameters, parameterTypes, encode);
       return;
     }
     if (statement.kind === 'copy') {
@@ -94,25 +93,18 @@ export class Dialect {
     }
     await this.releaseHeld();
     const result = await this.runOther(statement, parameters);
-    for (const chunk of encodeOutcome(result, formats)) this.state.output.write(chunk);
+    for (const chunk of encode(result)) this.state.output.write(chunk);
   }
 
-  /** Runs a statement whose rows are sent in pieces; an append's answer then cannot wait for its commit. */
-  async result(
-    statement: DialectStatement,
-    parameters: Parameters,
-    parameterTypes: readonly number[],
-  ): Promise<Result> {
-    await this.releaseHeld();
-    if (statement.kind === 'copy') throw new Error('COPY returns no rows');
-    if (statement.kind !== 'append') return this.runOther(statement, parameters);
-    const events = await this.allowedEvents(statement, parameters, parameterTypes);
-    return appendResult(statement, await this.state.transaction.add(events, true), false);
-  }
-
-  /** Runs an append of the simple protocol, whose RowDescription goes with its rows. */
-  async runDescribed(statement: AppendStatement, description: Buffer): Promise<void> {
-    await this.append(statement, noParameters, [], [], description);
+  private requireWritable(statement: DialectStatement): void {
+    if (!this.state.settings.readOnly || statement.kind === 'call') return;
+    const names = {
+      append: 'INSERT',
+      copy: 'COPY FROM',
+      comment: 'COMMENT',
+      createAggregate: 'CREATE AGGREGATE',
+    };
+    throw new DatabaseError('25006', `cannot execute ${names[statement.kind]} in a read-only transaction`);
   }
 
   /** Commits the implicit transaction and answers what was held for it. @throws what the commit throws */
@@ -152,15 +144,12 @@ export class Dialect {
     statement: AppendStatement,
     parameters: Parameters,
     parameterTypes: readonly number[],
-    formats: readonly Format[],
-    description: Buffer | null = null,
+    encode: EncodeResult,
   ): Promise<void> {
-    const events = await this.allowedEvents(statement, parameters, parameterTypes);
+    const events = await this.events(statement, parameters, parameterTypes);
+    for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
     const pin = statement.returning.some(({ column }) => column === 'version');
-    await this.take(events, pin, (rows, final) => {
-      const outcome = encodeOutcome(appendResult(statement, rows, final), formats);
-      return description === null ? outcome : [description, ...outcome];
-    });
+    await this.take(events, pin, (rows, final) => encode(appendResult(statement, rows, final)));
   }
 
   /** Takes the client's COPY data, up to its end, then appends it as one. */
@@ -195,6 +184,11 @@ export class Dialect {
   ): Promise<void> {
     const { state } = this;
     const { transaction } = state;
+    if (events.length === 0) {
+      // Nothing to commit, so nothing to wait for.
+      for (const chunk of encode([], true)) state.output.write(chunk);
+      return;
+    }
     if (!state.explicit && !transaction.isPreviewed) {
       transaction.defer(events);
       const held = { answer: Symbol('append'), events: events.length, encode };
@@ -204,16 +198,6 @@ export class Dialect {
     }
     const rows = await transaction.add(events, pin);
     for (const chunk of encode(rows, false)) state.output.write(chunk);
-  }
-
-  private async allowedEvents(
-    statement: AppendStatement,
-    parameters: Parameters,
-    parameterTypes: readonly number[],
-  ): Promise<NewEvent[]> {
-    const events = await this.events(statement, parameters, parameterTypes);
-    for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
-    return events;
   }
 
   private async events(

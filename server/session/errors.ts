@@ -2,6 +2,8 @@ import { DatabaseError, SqlState } from '../../engine/errors.js';
 import { changeErrorFields, type ErrorFields } from '../protocol/backend/error.js';
 import type { Access } from './access.js';
 
+const WRITING_FUNCTION = /^permission denied for function (lo_|lowrite|pg_notify|pg_logical_emit_message)/;
+
 /** From a position in what the read model was given to one in what the client sent, both from 1. */
 export type PositionMap = (position: number) => number;
 
@@ -32,8 +34,10 @@ function isWrite(fields: ErrorFields, access: Access): boolean {
   if (code === SqlState.featureNotSupported)
     return message.includes('is not allowed in a non-volatile function');
   if (code !== SqlState.insufficientPrivilege) return false;
-  // A session that may read everything is refused by the read model only for writing.
-  return access.everything || /permission denied (for (function|language|schema)|to )/.test(message);
+  // What can only be an attempt to write; a session that may read everything lacks no other right on a table.
+  if (WRITING_FUNCTION.test(message) || /^permission denied (for (language|schema)|to create)/.test(message))
+    return true;
+  return access.everything && /^permission denied for (table|view|relation)/.test(message);
 }
 
 /** Whatever was thrown, as the one error class. Unforeseen ones are reported without their inside. */

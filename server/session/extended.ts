@@ -3,7 +3,7 @@
  * own wait until those are through, so that both interleave in order inside one pipeline.
  */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
-import type { ReadStatement, SessionStatement, Statement } from '../../sql/statement.js';
+import type { Statement } from '../../sql/statement.js';
 import {
   encodeBindComplete,
   encodeCloseComplete,
@@ -20,32 +20,36 @@ import {
 } from '../protocol/backend/parameter-description.js';
 import { READY_FOR_QUERY } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
-import { encodeBind, rewriteBind, type Bind } from '../protocol/frontend/bind.js';
+import type { Bind } from '../protocol/frontend/bind.js';
 import { encodeClose, type Close } from '../protocol/frontend/close.js';
 import { encodeSync } from '../protocol/frontend/control.js';
 import { encodeDescribe, type Describe } from '../protocol/frontend/describe.js';
 import { encodeExecute, type Execute } from '../protocol/frontend/execute.js';
-import { encodeParse, type Parse } from '../protocol/frontend/parse.js';
+import type { Parse } from '../protocol/frontend/parse.js';
 import type { Format } from '../protocol/bytes.js';
-import { describeColumns, encodeRows, type Result } from '../statements/result.js';
+import { describeColumns, encodeOutcome, encodeRows, type Result } from '../statements/result.js';
 import { describeParameters } from './backendQuery.js';
-import { bindLocal, parametersOf } from './binding.js';
+import { bindLocal } from './binding.js';
 import { inferredTypes, isDialect, resultColumns, type Dialect, type DialectStatement } from './dialect.js';
 import { UNMOVED } from './errors.js';
 import type { LocalPortal, Prepared } from './prepared.js';
-import { engineRows, overlaid, overlayRows, rewrite } from './rewriting.js';
+import { RelayedStatements } from './relayedStatements.js';
+import { rewrite } from './rewriting.js';
 import { applySessionStatement, isOurDeallocate, noteReadState } from './sessionStatements.js';
 import type { SessionState } from './state.js';
 import { runTransaction } from './transactions.js';
 
 const MAX_PREPARED = 10_000;
-const OVERLAY = 'eventful overlay';
 
 export class Extended {
+  private readonly relayed: RelayedStatements;
+
   constructor(
     private readonly state: SessionState,
     private readonly dialect: Dialect,
-  ) {}
+  ) {
+    this.relayed = new RelayedStatements(state, dialect);
+  }
 
   // Parse
 
@@ -69,7 +73,7 @@ export class Extended {
         hint: 'Close those no longer needed.',
       });
     if (statement.kind === 'read' || (statement.kind === 'session' && !isOurDeallocate(state, statement)))
-      await this.parseRelayed(message, statement);
+      await this.relayed.parse(message, statement);
     else await this.parseLocal(message, statement);
   }
 
@@ -97,7 +101,7 @@ export class Extended {
       const { read } = statement.source;
       await this.state.waitForReads();
       const { sql } = rewrite(this.state, read, false);
-      const found = await describeParameters(this.state, sql, this.backendTypes(read, given));
+      const found = await describeParameters(this.state, sql, this.relayed.types(read, given));
       found.slice(0, read.parameterCount).forEach((oid, i) => inferred.set(i + 1, oid));
     }
     const count = Math.max(given.length, ...inferred.keys(), 0);
@@ -109,61 +113,6 @@ export class Extended {
         throw new DatabaseError('42P18', `could not determine data type of parameter $${i + 1}`);
       return oid;
     });
-  }
-
-  private async parseRelayed(message: Parse, statement: ReadStatement | SessionStatement): Promise<void> {
-    const { state } = this;
-    await state.waitForReads();
-    const offset = statement.offset;
-    const backend =
-      statement.kind === 'read' && statement.engineRelations.length > 0
-        ? rewrite(state, statement, false)
-        : { sql: statement.sql, map: (position: number) => position + offset };
-    const prepared: Prepared = {
-      name: message.statement,
-      statement,
-      givenTypes: message.parameterTypes,
-      types: null,
-      generation: 0,
-      backend,
-    };
-    await this.prepareOnBackend(prepared, true);
-    state.prepared.set(message.statement, prepared);
-  }
-
-  /** Types for the read model: the client's, those only AS OF tells, and JSON for the rows of engine relations. */
-  private backendTypes(read: ReadStatement, given: readonly number[]): number[] {
-    const own = Array.from(
-      { length: read.engineRelations.length > 0 ? read.parameterCount : given.length },
-      (_, i) =>
-        given[i] !== undefined && given[i] !== 0 ? given[i] : (read.asOfParameterTypes.get(i + 1) ?? 0),
-    );
-    return [...own, ...read.engineRelations.map(() => 114)];
-  }
-
-  private async prepareOnBackend(prepared: Prepared, visible: boolean): Promise<void> {
-    const { state } = this;
-    const { statement, backend } = prepared;
-    if (backend === null) return;
-    const relay = await state.relayReady();
-    const types =
-      statement.kind === 'read'
-        ? this.backendTypes(statement, prepared.givenTypes)
-        : [...prepared.givenTypes];
-    const bytes = encodeParse({ statement: prepared.name, text: backend.sql, parameterTypes: types });
-    relay.send(bytes, 'parse', visible ? state.forward(backend.map) : state.hidden(backend.map));
-    prepared.generation = state.generation;
-    const needsTypes =
-      statement.kind === 'read' &&
-      (statement.engineRelations.length > 0 || statement.stateReferences.length > 0);
-    if (!needsTypes || prepared.types !== null) return;
-    relay.send(
-      encodeDescribe({ target: 'statement', name: prepared.name }),
-      'describe',
-      state.hidden(backend.map, (frame) => {
-        if (frame.type === PARAMETER_DESCRIPTION) prepared.types = decodeParameterDescription(frame.body);
-      }),
-    );
   }
 
   // Bind
@@ -182,7 +131,7 @@ export class Extended {
     if (message.portal !== '' && state.portals.has(message.portal))
       throw new DatabaseError(SqlState.duplicateCursor, `portal "${message.portal}" already exists`);
     if (prepared.backend !== null) {
-      await this.bindRelayed(message, prepared);
+      await this.relayed.bind(message, prepared);
       state.portals.set(message.portal, { kind: 'relayed', prepared });
       return;
     }
@@ -193,54 +142,19 @@ export class Extended {
     });
   }
 
-  private async bindRelayed(message: Bind, prepared: Prepared): Promise<void> {
-    const { state } = this;
-    const map = prepared.backend?.map ?? UNMOVED;
-    const { statement } = prepared;
-    if (state.openRelay === null || prepared.generation !== state.generation)
-      await this.prepareOnBackend(prepared, false);
-    let sent = message;
-    if (statement.kind === 'read') {
-      await this.dialect.releaseHeld();
-      await state.waitForReads();
-      const changed = overlaid(state, statement);
-      if (statement.engineRelations.length > 0 || changed.length > 0) {
-        await state.relayAnswered();
-        if (state.skipToSync || state.relayFailed) return;
-        const rows = await engineRows(state, statement, parametersOf(message, prepared.types ?? []));
-        const extraText = changed.length > 0 ? [...rows, ...overlayRows(state, statement)] : rows;
-        if (changed.length > 0) await this.prepareOverlay(statement, prepared);
-        sent = rewriteBind(message, {
-          extraText,
-          ...(changed.length > 0 ? { statement: OVERLAY } : {}),
-        });
-      }
-    }
-    const relay = await state.relayReady();
-    relay.send(encodeBind(sent), 'bind', state.forward(map));
-  }
-
-  /** The same statement over the transaction's own states; made anew for each Bind, since those change. */
-  private async prepareOverlay(statement: ReadStatement, prepared: Prepared): Promise<void> {
-    const { state } = this;
-    const relay = await state.relayReady();
-    const { sql, map } = rewrite(state, statement, true);
-    const own = (prepared.types ?? []).slice(0, statement.parameterCount);
-    const extra = statement.engineRelations.length + overlaid(state, statement).length;
-    const parameterTypes = [...own, ...Array.from({ length: extra }, () => 114)];
-    relay.send(encodeClose({ target: 'statement', name: OVERLAY }), 'close', state.hidden(map));
-    relay.send(encodeParse({ statement: OVERLAY, text: sql, parameterTypes }), 'parse', state.hidden(map));
-  }
-
   // Describe, Execute, Close
 
   async describe(message: Describe): Promise<void> {
     const { state } = this;
+    if (message.target === 'portal' && (await this.isCursor(message.name))) {
+      (await state.relayReady()).send(encodeDescribe(message), 'describe', state.forward(UNMOVED));
+      return;
+    }
     const portal = message.target === 'portal' ? this.portal(message.name) : null;
     const prepared = portal === null ? this.statement(message.name) : portal.prepared;
     if (prepared.backend !== null) {
       const relay = await state.relayReady();
-      if (prepared.generation !== state.generation) await this.prepareOnBackend(prepared, false);
+      if (prepared.generation !== state.generation) await this.relayed.prepare(prepared, false);
       relay.send(
         encodeDescribe(message),
         'describe',
@@ -259,6 +173,11 @@ export class Extended {
 
   async execute(message: Execute): Promise<void> {
     const { state } = this;
+    if (await this.isCursor(message.portal)) {
+      const bytes = encodeExecute(message.portal, message.maxRows);
+      (await state.relayReady()).send(bytes, 'execute', state.forward(UNMOVED));
+      return;
+    }
     const portal = this.portal(message.portal);
     const { statement } = portal.prepared;
     state.requireUsable(statement);
@@ -277,15 +196,7 @@ export class Extended {
     const { state, dialect } = this;
     const { statement } = portal.prepared;
     if (isDialect(statement)) {
-      const parameters = (number: number): string | null => portal.parameters[number - 1] ?? null;
-      if (portal.suspended !== null || (maxRows > 0 && resultColumns(statement) !== null)) {
-        const types = portal.prepared.types ?? [];
-        portal.suspended ??= { result: await dialect.result(statement, parameters, types), sent: 0 };
-        for (const chunk of nextRows(portal.suspended, maxRows, portal.resultFormats))
-          state.output.write(chunk);
-        return;
-      }
-      await dialect.run(statement, parameters, portal.prepared.types ?? [], portal.resultFormats);
+      await this.executeDialect(portal, statement, maxRows);
       return;
     }
     if (statement.kind === 'transaction') {
@@ -299,12 +210,37 @@ export class Extended {
     }
   }
 
+  /** Runs a statement of ours once; later Executes of its portal only fetch what a row limit left. */
+  private async executeDialect(
+    portal: LocalPortal,
+    statement: DialectStatement,
+    maxRows: number,
+  ): Promise<void> {
+    const { state, dialect } = this;
+    const formats = portal.resultFormats;
+    if (portal.executed) {
+      await dialect.releaseHeld();
+      if (portal.suspended === null)
+        throw new DatabaseError(SqlState.objectNotInPrerequisiteState, 'portal cannot be run');
+      for (const chunk of nextRows(portal.suspended, maxRows, formats)) state.output.write(chunk);
+      return;
+    }
+    portal.executed = true;
+    const limited = maxRows > 0 && resultColumns(statement) !== null;
+    const parameters = (number: number): string | null => portal.parameters[number - 1] ?? null;
+    await dialect.run(statement, parameters, portal.prepared.types ?? [], (result) => {
+      if (!limited) return encodeOutcome(result, formats);
+      portal.suspended = { result, sent: 0 };
+      return nextRows(portal.suspended, maxRows, formats);
+    });
+  }
+
   async close(message: Close): Promise<void> {
     const { state } = this;
     const relayed =
       message.target === 'statement'
         ? (state.prepared.get(message.name)?.backend ?? null) !== null
-        : state.portals.get(message.name)?.kind === 'relayed';
+        : state.portals.get(message.name)?.kind !== 'local';
     if (message.target === 'statement') state.prepared.delete(message.name);
     else state.portals.delete(message.name);
     const relay = state.openRelay;
@@ -343,6 +279,13 @@ export class Extended {
   private async ownTurn(action: () => void | Promise<void>): Promise<void> {
     await this.state.relayAnswered();
     if (!this.state.relayFailed) await action();
+  }
+
+  /** A cursor made by DECLARE is a portal of the read model that no Bind of this session has made. */
+  private async isCursor(name: string): Promise<boolean> {
+    if (this.state.portals.has(name) || name === '' || this.state.openRelay === null) return false;
+    await this.state.relayAnswered();
+    return !this.state.relayFailed && !this.state.skipToSync;
   }
 
   private portal(name: string): LocalPortal | { kind: 'relayed'; prepared: Prepared } {

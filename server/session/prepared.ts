@@ -23,6 +23,7 @@ export interface LocalPortal {
   /** Parameters as text. */
   readonly parameters: readonly (string | null)[];
   readonly resultFormats: readonly Format[];
+  executed: boolean;
   /** After an Execute with a row limit: the result and how many of its rows are sent. */
   suspended: { readonly result: Result; sent: number } | null;
 }

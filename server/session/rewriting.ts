@@ -18,6 +18,10 @@ export function overlaid(state: SessionState, read: ReadStatement): readonly Sta
     : [];
 }
 
+function storedColumns(state: SessionState, { aggregateType }: StateReference): ReadonlySet<string> {
+  return new Set(stateColumns(aggregateType, state.engine.schema()).map(({ name }) => name));
+}
+
 /** The text with every engine relation as a parameter, and with `overlay` the transaction's appends as well. */
 export function rewrite(state: SessionState, read: ReadStatement, overlay: boolean): RewrittenRead {
   const schema = state.transaction.schema();
@@ -26,6 +30,7 @@ export function rewrite(state: SessionState, read: ReadStatement, overlay: boole
   const rewritten = rewriteRead(
     read,
     {
+      stored: (reference) => storedColumns(state, reference),
       engine: (index) => first + index,
       state: (index) => {
         const reference = read.stateReferences[index];
@@ -93,6 +98,7 @@ export async function inlineRead(state: SessionState, read: ReadStatement): Prom
   return rewriteRead(
     read,
     {
+      stored: (reference) => storedColumns(state, reference),
       engine: (index) => engine[index] ?? '[]',
       state: (index) => {
         const reference = read.stateReferences[index];

@@ -55,6 +55,13 @@ export class Session {
       else if (message.kind === 'query') await this.query(message.text);
       else await this.extendedMessage(message);
     } catch (error) {
+      // What was relayed before is answered first; if that failed, this message would have been skipped.
+      await state.relayAnswered().catch(() => undefined);
+      if (state.relayFailed && frame.type !== QUERY && frame.type !== SYNC) {
+        this.dialect.forget();
+        state.skipToSync = true;
+        return;
+      }
       this.report(error);
       if (frame.type === QUERY || frame.type === SYNC) {
         await this.extended.syncRelay().catch(() => undefined);

@@ -9,10 +9,14 @@ const KEEPS: ReadonlySet<SessionStatement['tag']> = new Set(['set', 'reset', 'li
  * @throws DatabaseError for `eventful.*` settings that do not exist or take no such value
  */
 export function applySessionStatement(state: SessionState, statement: SessionStatement): void {
+  if (statement.tag === 'listen' && state.engine.schema().aggregates.has(statement.target ?? ''))
+    // Notifications name aggregates, whoever may read them.
+    state.access.requireReadAll(statement.target);
   if (KEEPS.has(statement.tag) && !statement.local) state.keepsRelay = true;
   switch (statement.tag) {
     case 'set':
-      if (statement.setting !== null) state.settings.set(statement.setting, statement.value);
+      if (statement.setting !== null)
+        state.settings.set(statement.setting, statement.value, statement.local, statement.sql);
       return;
     case 'reset':
       if (statement.setting === null) state.settings.reset();

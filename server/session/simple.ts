@@ -10,7 +10,7 @@ import { encodeDescribe } from '../protocol/frontend/describe.js';
 import { encodeExecute } from '../protocol/frontend/execute.js';
 import { encodeParse } from '../protocol/frontend/parse.js';
 import { encodeQuery } from '../protocol/frontend/query.js';
-import { describeColumns } from '../statements/result.js';
+import { describeColumns, encodeOutcome } from '../statements/result.js';
 import { isDialect, resultColumns, type Dialect } from './dialect.js';
 import type { PositionMap } from './errors.js';
 import { inlineRead, overlaid, prepareRead } from './rewriting.js';
@@ -22,7 +22,6 @@ const NO_PARAMETERS = (number: number): never => {
   throw new DatabaseError(SqlState.undefinedParameter, `there is no parameter $${number}`);
 };
 
-const PORTAL = 'eventful simple';
 const DATA_MESSAGES = new Set(['T', 'D', 'C', 'I', 's', 'H', 'd', 'c'].map((letter) => letter.charCodeAt(0)));
 
 /** Passes on rows and completions; what answers messages the client never sent stays here. */
@@ -37,6 +36,9 @@ function withoutReady(frame: Frame): Buffer | null {
 
 /** Runs a Query message. Returns without an answer to the statements behind one that the read model refused. */
 export async function runSimpleQuery(state: SessionState, dialect: Dialect, text: string): Promise<void> {
+  // As in PostgreSQL, a simple query ends the unnamed statement and portal.
+  state.prepared.delete('');
+  state.portals.delete('');
   const statements = state.parse(text);
   if (statements.length === 0 || statements.every(({ kind }) => kind === 'empty')) {
     state.output.write(encodeEmptyQueryResponse());
@@ -57,16 +59,12 @@ export async function runSimpleQuery(state: SessionState, dialect: Dialect, text
 async function runStatement(state: SessionState, dialect: Dialect, statement: Statement): Promise<void> {
   if (isDialect(statement)) {
     const columns = resultColumns(statement);
-    if (columns !== null && statement.kind === 'append') {
-      // Held with its rows, so that a failed commit leaves no half of an answer.
-      await dialect.runDescribed(statement, describeColumns(columns, []));
-      return;
-    }
-    if (columns !== null) {
-      await dialect.releaseHeld();
-      state.output.write(describeColumns(columns, []));
-    }
-    await dialect.run(statement, NO_PARAMETERS, [], []);
+    // The description goes with the rows, so that a statement that fails leaves no half of an answer.
+    await dialect.run(statement, NO_PARAMETERS, [], (result) =>
+      columns === null
+        ? encodeOutcome(result, [])
+        : [describeColumns(columns, []), ...encodeOutcome(result, [])],
+    );
     return;
   }
   switch (statement.kind) {
@@ -122,10 +120,10 @@ async function runRead(state: SessionState, read: ReadStatement): Promise<void> 
   const parameters = extra.map((json) => Buffer.from(json));
   const sink = state.forward(map, rowsOnly);
   relay.send(encodeParse({ statement: '', text: sql, parameterTypes: types }), 'parse', sink);
-  const bind = { portal: PORTAL, statement: '', parameterFormats: [], parameters, resultFormats: [] };
+  const bind = { portal: '', statement: '', parameterFormats: [], parameters, resultFormats: [] };
   relay.send(encodeBind(bind), 'bind', sink);
-  relay.send(encodeDescribe({ target: 'portal', name: PORTAL }), 'describe', sink);
-  relay.send(encodeExecute(PORTAL), 'execute', sink);
+  relay.send(encodeDescribe({ target: 'portal', name: '' }), 'describe', sink);
+  relay.send(encodeExecute(''), 'execute', sink);
   relay.send(encodeSync(), 'sync', sink);
   await relay.idle();
 }

@@ -324,7 +324,8 @@ export class SessionState implements Holder {
   }
 }
 
-function connectFailure(error: unknown): DatabaseError {
+/** Why the read model cannot be reached, as the client should hear it. */
+export function connectFailure(error: unknown): DatabaseError {
   if (error instanceof DatabaseError) return error;
   const { code, message } = error as { code?: string; message?: string };
   return /^[0-9A-Z]{5}$/.test(code ?? '')

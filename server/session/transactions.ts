@@ -41,6 +41,7 @@ async function begin(
   if (!state.explicit) {
     state.explicit = true;
     state.beginSql = statement.sql;
+    state.settings.begin(statement.sql);
   }
   return /^\s*start\b/i.test(statement.sql) ? 'START TRANSACTION' : 'BEGIN';
 }
@@ -63,6 +64,7 @@ async function commit(
     await state.endRelayTransaction('ROLLBACK').catch(() => undefined);
     throw error;
   }
+  state.settings.commit();
   end(state, statement);
   await state.endRelayTransaction('COMMIT');
   return 'COMMIT';
@@ -79,7 +81,10 @@ async function rollback(state: SessionState, statement: TransactionStatement): P
 function end(state: SessionState, statement: TransactionStatement): void {
   state.transaction.discard();
   state.failed = false;
+  // Undone unless it was kept by the commit just before.
+  state.settings.rollback();
   state.explicit = statement.chain;
+  if (statement.chain) state.settings.begin(state.beginSql);
   state.portals.clear();
 }
 

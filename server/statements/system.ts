@@ -7,7 +7,7 @@ type Row = Readonly<Record<string, unknown>>;
 
 /** The rows of a relation in schema `eventful`; values as JSON. */
 export async function systemRows(name: string, engine: Engine, access: Access): Promise<Row[]> {
-  const types = [...engine.schema().aggregates.values()];
+  const types = [...engine.schema().aggregates.values()].filter(({ type }) => access.canReadSome(type));
   switch (name) {
     case 'aggregates':
       return Promise.all(

@@ -1,0 +1,120 @@
+/** Prepared statements of the read model: what the client's Parse and Bind become for it. */
+import type { ReadStatement, SessionStatement } from '../../sql/statement.js';
+import {
+  decodeParameterDescription,
+  PARAMETER_DESCRIPTION,
+} from '../protocol/backend/parameter-description.js';
+import { encodeBind, rewriteBind, type Bind } from '../protocol/frontend/bind.js';
+import { encodeClose } from '../protocol/frontend/close.js';
+import { encodeDescribe } from '../protocol/frontend/describe.js';
+import { encodeParse, type Parse } from '../protocol/frontend/parse.js';
+import { parametersOf } from './binding.js';
+import type { Dialect } from './dialect.js';
+import { UNMOVED } from './errors.js';
+import type { Prepared } from './prepared.js';
+import { engineRows, overlaid, overlayRows, rewrite } from './rewriting.js';
+import type { SessionState } from './state.js';
+
+const OVERLAY = 'eventful overlay';
+
+export class RelayedStatements {
+  constructor(
+    private readonly state: SessionState,
+    private readonly dialect: Dialect,
+  ) {}
+
+  /** Prepares a statement on the read model under the client's own name. */
+  async parse(message: Parse, statement: ReadStatement | SessionStatement): Promise<void> {
+    const { state } = this;
+    await state.waitForReads();
+    const offset = statement.offset;
+    const backend =
+      statement.kind === 'read' && statement.engineRelations.length > 0
+        ? rewrite(state, statement, false)
+        : { sql: statement.sql, map: (position: number) => position + offset };
+    const prepared: Prepared = {
+      name: message.statement,
+      statement,
+      givenTypes: message.parameterTypes,
+      types: null,
+      generation: 0,
+      backend,
+    };
+    await this.prepare(prepared, true);
+    state.prepared.set(message.statement, prepared);
+  }
+
+  /** Types for the read model: the client's, those only AS OF tells, and JSON for the rows of engine relations. */
+  types(read: ReadStatement, given: readonly number[]): number[] {
+    const own = Array.from(
+      { length: read.engineRelations.length > 0 ? read.parameterCount : given.length },
+      (_, i) =>
+        given[i] !== undefined && given[i] !== 0 ? given[i] : (read.asOfParameterTypes.get(i + 1) ?? 0),
+    );
+    return [...own, ...read.engineRelations.map(() => 114)];
+  }
+
+  /** Sends the Parse, again on a new connection; `visible` when the client waits for its answer. */
+  async prepare(prepared: Prepared, visible: boolean): Promise<void> {
+    const { state } = this;
+    const { statement, backend } = prepared;
+    if (backend === null) return;
+    const relay = await state.relayReady();
+    const types =
+      statement.kind === 'read' ? this.types(statement, prepared.givenTypes) : [...prepared.givenTypes];
+    const bytes = encodeParse({ statement: prepared.name, text: backend.sql, parameterTypes: types });
+    relay.send(bytes, 'parse', visible ? state.forward(backend.map) : state.hidden(backend.map));
+    prepared.generation = state.generation;
+    const needsTypes =
+      statement.kind === 'read' &&
+      (statement.engineRelations.length > 0 || statement.stateReferences.length > 0);
+    if (!needsTypes || prepared.types !== null) return;
+    relay.send(
+      encodeDescribe({ target: 'statement', name: prepared.name }),
+      'describe',
+      state.hidden(backend.map, (frame) => {
+        if (frame.type === PARAMETER_DESCRIPTION) prepared.types = decodeParameterDescription(frame.body);
+      }),
+    );
+  }
+
+  /** Binds; engine rows and uncommitted appends go along as parameters. */
+  async bind(message: Bind, prepared: Prepared): Promise<void> {
+    const { state } = this;
+    const map = prepared.backend?.map ?? UNMOVED;
+    const { statement } = prepared;
+    if (state.openRelay === null || prepared.generation !== state.generation)
+      await this.prepare(prepared, false);
+    let sent = message;
+    if (statement.kind === 'read') {
+      await this.dialect.releaseHeld();
+      await state.waitForReads();
+      const changed = overlaid(state, statement);
+      if (statement.engineRelations.length > 0 || changed.length > 0) {
+        await state.relayAnswered();
+        if (state.skipToSync || state.relayFailed) return;
+        const rows = await engineRows(state, statement, parametersOf(message, prepared.types ?? []));
+        const extraText = changed.length > 0 ? [...rows, ...overlayRows(state, statement)] : rows;
+        if (changed.length > 0) await this.prepareOverlay(statement, prepared);
+        sent = rewriteBind(message, {
+          extraText,
+          ...(changed.length > 0 ? { statement: OVERLAY } : {}),
+        });
+      }
+    }
+    const relay = await state.relayReady();
+    relay.send(encodeBind(sent), 'bind', state.forward(map));
+  }
+
+  /** The same statement over the transaction's own states; made anew for each Bind, since those change. */
+  private async prepareOverlay(statement: ReadStatement, prepared: Prepared): Promise<void> {
+    const { state } = this;
+    const relay = await state.relayReady();
+    const { sql, map } = rewrite(state, statement, true);
+    const own = (prepared.types ?? []).slice(0, statement.parameterCount);
+    const extra = statement.engineRelations.length + overlaid(state, statement).length;
+    const parameterTypes = [...own, ...Array.from({ length: extra }, () => 114)];
+    relay.send(encodeClose({ target: 'statement', name: OVERLAY }), 'close', state.hidden(map));
+    relay.send(encodeParse({ statement: OVERLAY, text: sql, parameterTypes }), 'parse', state.hidden(map));
+  }
+}
