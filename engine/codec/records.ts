@@ -110,7 +110,11 @@ export function decodeEventBody(bytes: Buffer): EventBody {
 }
 
 export function decodeFields(json: Buffer): Fields {
-  return JSON.parse(json.toString('utf8')) as Fields;
+  try {
+    return JSON.parse(json.toString('utf8')) as Fields;
+  } catch {
+    throw new DatabaseError(SqlState.dataCorrupted, 'stored fields are not JSON');
+  }
 }
 
 /** An aggregate's current state and the right edge of its tree. */
