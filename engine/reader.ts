@@ -57,20 +57,19 @@ export class Reader {
    */
   async *states(type: string, ids: Ids, asOf: AsOf | null, signal?: AbortSignal): AsyncGenerator<StateRow[]> {
     const limit = asOf?.kind === 'version' ? null : await this.positionLimit(asOf);
-    let batch: StateRow[] = [];
-    for await (const head of this.heads(type, ids)) {
+    for await (const heads of batches(this.heads(type, ids), BATCH)) {
       signal?.throwIfAborted();
-      const state =
-        asOf?.kind === 'version'
-          ? await this.atVersion(head, Number(asOf.version))
-          : await this.atPosition(head, limit ?? this.position);
-      if (state !== null) batch.push(toStateRow(state));
-      if (batch.length >= BATCH) {
-        yield batch;
-        batch = [];
-      }
+      // Side by side, so that one's reading overlaps with another's decrypting.
+      const states = await Promise.all(
+        heads.map((head) =>
+          asOf?.kind === 'version'
+            ? this.atVersion(head, Number(asOf.version))
+            : this.atPosition(head, limit ?? this.position),
+        ),
+      );
+      const rows = states.filter((state) => state !== null).map(toStateRow);
+      if (rows.length > 0) yield rows;
     }
-    if (batch.length > 0) yield batch;
   }
 
   async count(type: string): Promise<number> {
@@ -275,4 +274,15 @@ function matches(event: StoredEvent, filter: EventFilter): boolean {
     version >= (filter.fromVersion ?? version) &&
     version <= (filter.toVersion ?? version)
   );
+}
+
+async function* batches<T>(source: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
+  let batch: T[] = [];
+  for await (const item of source) {
+    batch.push(item);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }

@@ -7,8 +7,6 @@ import { Projector, type RebuildReport } from './projector.js';
 import { Roles, type RoleLogin } from './roles.js';
 import { Session, type Rows } from './session.js';
 
-export { RESERVED_FIELD_NAMES, relationColumns, relationName, SYSTEM_RELATIONS } from './relations.js';
-export type { RelationColumn, SystemRelation, TypeRelation } from './relations.js';
 export { removeReadModel } from './postgres.js';
 export type { Logger } from './logger.js';
 export type { RebuildReport } from './projector.js';

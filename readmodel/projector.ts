@@ -14,6 +14,9 @@ import { batchStatement, isDataError, load, writeIsolating, type TypeRows } from
 const FORMAT = 1;
 const LOAD_ROWS = 5000;
 
+/** How long commits may gather while nobody waits for them. */
+const GATHER_MS = 5;
+
 export interface RebuildReport {
   readonly rebuiltRows: number;
   readonly rebuildSeconds: number;
@@ -44,6 +47,8 @@ export class Projector {
   private stopped = false;
   private mustResume = false;
   private loop: Promise<void> = Promise.resolve();
+  /** Ends `gather` early: somebody waits to read. */
+  private hurry: () => void = () => undefined;
   private readonly stopSignal = new AbortController();
 
   constructor(private readonly options: ProjectorOptions) {
@@ -67,6 +72,7 @@ export class Projector {
   async stop(): Promise<void> {
     this.stopped = true;
     this.unsubscribe();
+    this.hurry();
     this.stopSignal.abort();
     this.feed.interrupt();
     await this.loop;
@@ -80,6 +86,7 @@ export class Projector {
   /** Resolves once `position`, and the schema as it is now, are in the tables. */
   async waitFor(position: bigint, signal?: AbortSignal): Promise<void> {
     const revision = BigInt(this.options.source.schema().revision);
+    if (position > this.positions.applied || revision > this.revisions.applied) this.hurry();
     if (revision > this.revisions.applied) await this.revisions.waitFor(revision, signal);
     return this.positions.waitFor(position, signal);
   }
@@ -93,6 +100,7 @@ export class Projector {
   /** PostgreSQL is back: find out where it stands without waiting for the next commit. */
   nudge(): void {
     this.mustResume = true;
+    this.hurry();
     this.feed.interrupt();
   }
 
@@ -110,7 +118,8 @@ export class Projector {
           await this.resume();
           for (const waiters of [this.positions, this.revisions]) waiters.working();
         } else if (this.feed.hasGap) await this.catchUp();
-        else if (!(await this.flush())) await this.feed.idle();
+        else if (await this.flush()) await this.gather();
+        else await this.feed.idle();
         failures = 0;
       } catch (error) {
         if (this.stopped) return;
@@ -124,6 +133,19 @@ export class Projector {
         );
       }
     }
+  }
+
+  /** A transaction per event costs more than the event: while nobody waits, let a few commits come together. */
+  private async gather(): Promise<void> {
+    if (this.stopped || this.mustResume || this.positions.isAwaited || this.revisions.isAwaited) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, GATHER_MS);
+      this.hurry = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.hurry = (): void => undefined;
   }
 
   /** Finds out where the tables stand, and closes the distance to the engine. */

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Fields } from '../engine/types.js';
-import { relationColumns, startReadModel, SYSTEM_RELATIONS, type ReadModel } from './index.js';
+import { startReadModel, type ReadModel } from './index.js';
+import { relationColumns, SYSTEM_RELATIONS } from './relations.js';
 import { connectAs, definition, FakeSource } from './testing.js';
 
 const PATIENT = { first_name: 'text', birthdate: 'date', weight: 'numeric(10,2)', 'Weird "Name"': 'integer' };

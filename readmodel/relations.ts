@@ -90,12 +90,6 @@ export const STANDARD_COMMENTS: Readonly<Record<string, string>> = {
   archived: 'True while the aggregate is archived and takes no events',
 };
 
-/** Field names no aggregate may have: ours in a state or history row, and PostgreSQL's system columns. */
-export const RESERVED_FIELD_NAMES: ReadonlySet<string> = new Set([
-  ...[...STANDARD, ...HISTORY_TAIL].map((column) => column.name),
-  ...['ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid'],
-]);
-
 /** The columns of `<type>`, `<type>_events` or `<type>_history`. */
 export function relationColumns(
   kind: TypeRelation,

@@ -27,6 +27,10 @@ export class Waiters {
     return this.current;
   }
 
+  get isAwaited(): boolean {
+    return this.queue.length > 0;
+  }
+
   waitFor(position: bigint, signal?: AbortSignal): Promise<void> {
     if (position <= this.current) return Promise.resolve();
     if (this.failure !== null) return Promise.reject(this.failure);

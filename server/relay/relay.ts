@@ -47,6 +47,7 @@ const DISCARD: Sink = { message: () => undefined, error: () => undefined };
 
 export class Relay {
   private queue: Expectation[] = [];
+  private outgoing: Buffer[] = [];
   private waiters: (() => void)[] = [];
   private readonly reader = new FrameReader({ mode: 'backend', maxMessageBytes: MAX_BACKEND_MESSAGE });
   private lost: DatabaseError | null = null;
@@ -88,12 +89,12 @@ export class Relay {
     this.queue.push({ kind, sink });
     this.dirty = kind !== 'sync' && kind !== 'query';
     if (kind === 'sync') this.skipping = false;
-    this.socket.write(bytes);
+    this.write(bytes);
   }
 
   /** Asks for everything that is due, without ending the implicit transaction. */
   flush(): void {
-    if (this.lost === null) this.socket.write(encodeFlush());
+    if (this.lost === null) this.write(encodeFlush());
   }
 
   /** Resolves when every expectation is met, or dropped by an error or a lost connection. */
@@ -110,6 +111,19 @@ export class Relay {
   close(): void {
     this.socket.end(Buffer.from([0x58, 0, 0, 0, 4]));
     this.socket.destroySoon();
+  }
+
+  /** Everything sent in one turn of the event loop goes out together: Bind, Execute and Sync are one write. */
+  private write(bytes: Buffer): void {
+    if (this.outgoing.length === 0) process.nextTick(() => this.writeOutgoing());
+    this.outgoing.push(bytes);
+  }
+
+  private writeOutgoing(): void {
+    const [first] = this.outgoing;
+    const bytes = this.outgoing.length === 1 && first !== undefined ? first : Buffer.concat(this.outgoing);
+    this.outgoing = [];
+    if (this.lost === null) this.socket.write(bytes);
   }
 
   private get socket(): Socket {

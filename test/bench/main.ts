@@ -1,0 +1,108 @@
+/** `npm run bench`: EventfulDB and PostgreSQL side by side. See options.ts for the flags. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Section } from './measure.js';
+import { HELP, parseOptions, type Options, type Workload } from './options.js';
+import { findProgram } from './load/pgbench.js';
+import { stopEverything, withPeers } from './peers/peers.js';
+import { chart } from './report/chart.js';
+import { describeMachine, fdatasyncRate, type Machine } from './report/machine.js';
+import { page, type Results } from './report/page.js';
+import { soak } from './soak.js';
+import { appends, expected, projector } from './workloads/appends.js';
+import { bulk } from './workloads/bulk.js';
+import type { Context, Run } from './workloads/context.js';
+import { growth } from './workloads/growth.js';
+import { loadSet } from './workloads/loaded.js';
+import { pointReads, readYourWrite } from './workloads/reads.js';
+import { history, scans } from './workloads/scans.js';
+import { disk, proofs, restart } from './workloads/store.js';
+
+const PROBE_SECONDS = 1;
+
+const ON_LOADED_SET = [
+  ['f', scans],
+  ['g', history],
+  ['h', proofs],
+  ['i', disk],
+  ['j', restart],
+] as const;
+
+const loadedSet: Run = async (context) => {
+  const set = await loadSet(context);
+  const sections: Section[] = [];
+  for (const [id, run] of ON_LOADED_SET)
+    if (context.options.only.has(id)) sections.push(await run(context, set));
+  return sections;
+};
+
+/** Each group gets servers of its own, freshly made. */
+const GROUPS: readonly (readonly [ids: readonly Workload[], run: Run])[] = [
+  [['d'], pointReads],
+  [['a'], appends],
+  [['k'], projector],
+  [['b'], expected],
+  [['e'], readYourWrite],
+  [['c'], bulk],
+  [['f', 'g', 'h', 'i', 'j'], loadedSet],
+  [['l'], growth],
+];
+
+function save(results: Results): void {
+  const { out } = results.options;
+  mkdirSync(out, { recursive: true });
+  const { options, ...rest } = results;
+  const plain = { ...rest, options: { ...options, only: [...options.only] } };
+  writeFileSync(join(out, 'results.json'), `${JSON.stringify(plain, null, 1)}\n`);
+  writeFileSync(join(out, 'results.md'), page(results));
+  for (const section of results.sections) writeFileSync(join(out, `${section.id}.svg`), chart(section));
+}
+
+async function runAll(options: Options, machine: Machine, say: Context['say']): Promise<Results> {
+  const started = performance.now();
+  const sections: Section[] = [];
+  const fdatasyncs: number[] = [];
+  const failures: string[] = [];
+  for (const [ids, run] of GROUPS) {
+    if (!ids.some((id) => options.only.has(id))) continue;
+    fdatasyncs.push(fdatasyncRate(options.data, PROBE_SECONDS));
+    say(`the bare disk: ${Math.round(fdatasyncs[fdatasyncs.length - 1] ?? 0)} fdatasync/s`);
+    try {
+      sections.push(...(await withPeers(options, (peers) => run({ options, peers, say }))));
+    } catch (error) {
+      // The other workloads still count; the page says what is missing.
+      failures.push(`${ids.join(', ')}: ${(error as Error).message.slice(0, 500)}`);
+      console.error(error);
+    }
+  }
+  sections.sort((a, b) => a.id.localeCompare(b.id));
+  const seconds = (performance.now() - started) / 1000;
+  return { when: new Date().toISOString(), options, machine, fdatasyncs, sections, seconds, failures };
+}
+
+async function main(): Promise<void> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === null) {
+    console.log(HELP);
+    return;
+  }
+  for (const name of ['pgbench', 'psql'] as const) findProgram(name);
+  mkdirSync(options.data, { recursive: true });
+  const machine = describeMachine(options.data);
+  const began = performance.now();
+  const say = (text: string): void =>
+    console.error(`[${((performance.now() - began) / 1000).toFixed(0).padStart(4)} s] ${text}`);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stopEverything().then(() => process.exit(130)));
+  if (options.soakSeconds !== null) return soak(options, machine, say);
+  const results = await runAll(options, machine, say);
+  save(results);
+  console.log(page(results));
+  if (results.failures.length > 0) process.exitCode = 1;
+}
+
+main().catch(async (error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  await stopEverything();
+  process.exit(1);
+});

@@ -1,0 +1,40 @@
+/** What the suite and the EventfulDB process it started say to each other (Node's IPC, as JSON). */
+
+export type Request =
+  | { readonly kind: 'stats' }
+  | { readonly kind: 'verify' }
+  | { readonly kind: 'prove'; readonly type: string; readonly ids: readonly string[] }
+  | { readonly kind: 'stop'; readonly removeReadModel: boolean };
+
+export interface Started {
+  readonly port: number;
+  readonly token: string;
+  /** From the start of the process to the open port. */
+  readonly startMs: number;
+  readonly readModelPid: number | null;
+  readonly readModelDirectory: string;
+  readonly rebuilt: { readonly rows: number; readonly seconds: number } | null;
+}
+
+export interface Stats {
+  readonly position: number;
+  readonly applied: number;
+  readonly syncs: number;
+  readonly groups: number;
+  readonly logBytes: number;
+}
+
+export interface Verified {
+  readonly events: number;
+  readonly seconds: number;
+}
+
+export interface Proved {
+  readonly proofs: number;
+  readonly makeSeconds: number;
+  readonly checkSeconds: number;
+  readonly proofBytes: number;
+}
+
+export type Reply =
+  { readonly id: number; readonly result: unknown } | { readonly id: number; readonly error: string };

@@ -1,0 +1,106 @@
+/** The Markdown page: what was measured, on what, how, and which targets are met. */
+import { median, type Goal, type Row, type Section, type Series } from '../measure.js';
+import type { Options } from '../options.js';
+import { PG_SETTINGS } from '../peers/postgres.js';
+import { figure, times } from './format.js';
+import type { Machine } from './machine.js';
+
+export interface Results {
+  readonly when: string;
+  readonly options: Options;
+  readonly machine: Machine;
+  /** Of the bare disk, once before each group of workloads. */
+  readonly fdatasyncs: readonly number[];
+  readonly sections: readonly Section[];
+  readonly seconds: number;
+  readonly failures: readonly string[];
+}
+
+function factText([name, value]: [string, number]): string {
+  return name === 'client share' ? `client ${Math.round(value * 100)} %` : `${name} ${figure(value)}`;
+}
+
+function seriesLine(row: Row, one: Series): string {
+  const facts = Object.entries(one.facts).map(factText).join(', ');
+  const ratios = row.ratios.filter(({ to }) => to === one.side);
+  const against = ratios.map(({ of, value, min, max }) => {
+    const who = row.series.filter(({ side }) => side.startsWith('EventfulDB')).length > 1 ? `${of}: ` : '';
+    return `${who}${times(value)} (${times(min)} to ${times(max)})`;
+  });
+  const range = `${figure(Math.min(...one.values))} – ${figure(Math.max(...one.values))}`;
+  const cells = [one.side, figure(median(one.values)), range, against.join('<br>'), facts];
+  return `| ${cells.join(' | ')} |`;
+}
+
+function goalLine(goal: Goal): string {
+  return `${goal.met ? '✓ met' : '✗ missed'}: ${goal.text} (measured ${figure(goal.measured)})`;
+}
+
+/** Said where it is not what the page's head says. */
+function roundsText(row: Row, rounds: number): string {
+  const made = row.series[0]?.values.length ?? 0;
+  return made === rounds ? '' : `; ${made} ${made === 1 ? 'measurement' : 'rounds'}`;
+}
+
+function sectionText(section: Section, rounds: number): string {
+  const tables = section.rows.map((row) =>
+    [
+      `**${row.label}** (${row.unit}, ${row.better} is better${roundsText(row, rounds)})`,
+      '',
+      '| side | median | least – most | EventfulDB ÷ this side | beside |',
+      '|---|---:|---:|---:|---|',
+      ...row.series.map((one) => seriesLine(row, one)),
+      ...row.goals.map((goal) => `\n${goalLine(goal)}`),
+    ].join('\n'),
+  );
+  return [
+    `## ${section.id}: ${section.title}`,
+    `![${section.title}](${section.id}.svg)`,
+    ...tables,
+    section.notes.map((note) => `- ${note}`).join('\n'),
+  ].join('\n\n');
+}
+
+function targets(sections: readonly Section[]): string {
+  const lines = sections.flatMap((section) =>
+    section.rows.flatMap((row) =>
+      row.goals.map(
+        (goal) =>
+          `| ${section.id} | ${row.label} | ${goal.text} | ${figure(goal.measured)} | ${goal.met ? '✓' : '✗ missed'} |`,
+      ),
+    ),
+  );
+  return ['| | | target | measured | |', '|---|---|---|---:|---|', ...lines].join('\n');
+}
+
+export function page(results: Results): string {
+  const { machine, options, fdatasyncs } = results;
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
+  const settings = Object.entries(PG_SETTINGS).map(([name, value]) => `${name}=${value}`);
+  const head = `# Benchmarks
+
+Made by \`${options.commandLine}\` on ${results.when} in ${Math.round(results.seconds)} s.
+${options.quick ? '\n**A quick run: it shows that the suite works, not how fast anything is.**\n' : ''}
+| | |
+|---|---|
+| machine | ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}; load before the run ${machine.loadBefore.toFixed(2)} |
+| disk | ${machine.fileSystem}; ${figure(Math.min(...fdatasyncs))} to ${figure(Math.max(...fdatasyncs))} × (write 4 KB + fdatasync) per second, measured between the workloads |
+| versions | ${versions.join('; ')} |
+| EventfulDB | as it ships: a commit is answered after fdatasync of its log; data on this disk; its read model in memory and not synced, since it is derived |
+| PostgreSQL | ${options.pgUrl === null ? `the same binaries EventfulDB embeds, data on the same disk; ${settings.join(', ')}` : 'given by --pg-url, settings unknown'} |
+| client | pgbench, \`-M prepared\`, TCP loopback without TLS to either side; ${options.rounds} rounds after a warm-up, sides in turn, ${options.seconds} s per run |
+
+A ratio is the median of the ratios of each round, with the least and the most behind it. Client and servers share the cores;
+"client" in a table is the share of all cores the load client took. "server µs/op" is the CPU time of all processes of a side.`;
+  const failures = results.failures.map((failure) => `- did not run: ${failure}`);
+  return [
+    head,
+    '## Targets',
+    targets(results.sections),
+    ...(failures.length > 0 ? [failures.join('\n')] : []),
+    ...results.sections.map((section) => sectionText(section, options.rounds)),
+    'KurrentDB, immudb and others were not running here; only PostgreSQL was measured.',
+  ]
+    .join('\n\n')
+    .concat('\n');
+}

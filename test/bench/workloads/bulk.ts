@@ -1,0 +1,70 @@
+/** c: bulk loads. */
+import type { Run } from './context.js';
+import { loginOf, SIDES } from './contenders.js';
+import { loadByCopy, loadByInsert, takesCopy, type Loaded } from '../load/bulk.js';
+import type { System } from '../load/scripts.js';
+import type { Load } from '../load/patients.js';
+import { atLeast, interleave, ratio, type Contender, type Row } from '../measure.js';
+import { withCpu } from '../peers/peers.js';
+
+const EVENTS_PER_AGGREGATE = 10;
+const TARGET = 1.0;
+
+export const bulk: Run = async ({ options, peers, say }) => {
+  const events = Math.ceil(options.events / options.rounds / 1000) * 1000;
+  const copy = await takesCopy(peers.eventful.login, peers.scratch);
+  let firstId = 1;
+  const contender = (system: System, how: string, load: (load: Load) => Promise<Loaded>): Contender => ({
+    side: `${SIDES[system]}: ${how}`,
+    run: () =>
+      withCpu(system === 'eventful' ? peers.eventful : peers.postgres, async () => {
+        say(`c: ${events} events, ${SIDES[system]}: ${how}`);
+        const aggregates = events / EVENTS_PER_AGGREGATE;
+        const done = await load({ events, aggregates, firstId });
+        firstId += aggregates;
+        const facts = { 'client share': done.clientShare };
+        return { value: events / done.seconds, operations: events, facts };
+      }),
+  });
+  const byCopy = (system: System) => (load: Load) =>
+    loadByCopy(loginOf(peers, system), system, load, peers.scratch);
+  const all = await interleave(
+    [
+      contender('eventful', 'INSERT of 500 rows, pipelined', (load) =>
+        loadByInsert(peers.eventful.login, 'eventful', load),
+      ),
+      ...(copy ? [contender('eventful', 'COPY', byCopy('eventful'))] : []),
+      contender('trigger', 'INSERT of 500 rows, pipelined', (load) =>
+        loadByInsert(peers.postgres.login('trigger'), 'trigger', load),
+      ),
+      contender('trigger', 'COPY', byCopy('trigger')),
+      contender('statement', 'COPY, then one statement projects', byCopy('statement')),
+    ],
+    options.rounds,
+  );
+  const ours = all.slice(0, copy ? 2 : 1);
+  const theirs = all.slice(ours.length);
+  const ratios = ours.flatMap((our) => theirs.map((their) => ratio(our, their)));
+  // The load by COPY is the one the target speaks of; INSERTs stand in for it until there is one.
+  const best = ours[ours.length - 1]?.side;
+  const row: Row = {
+    label: `${events} events per run, ${events * options.rounds} in all`,
+    unit: 'events/s',
+    better: 'higher',
+    series: all,
+    ratios,
+    goals: ratios
+      .filter(({ of, to }) => of === best && to.includes('COPY'))
+      .map(({ to, value }) => atLeast(`× ${to}`, value, TARGET)),
+  };
+  const notes = [
+    'Six fields per event, ten events per aggregate, new aggregates in every run; one connection. The INSERTs have 8 statements under way (node pg, pipelined); COPY is psql with the same file on each side.',
+    'EventfulDB answers when the events are on disk; "read model behind" is how long its projection then takes, which PostgreSQL has done before it answers. Nothing else runs meanwhile.',
+    'A run by COPY is one transaction in PostgreSQL and includes the start of psql on both sides.',
+    'With the trigger the server assigns versions and projects row by row, as EventfulDB does. "one statement projects" is less work: the client counts the versions beforehand, nothing is checked, and the projection is made once at the end.',
+    ...(copy
+      ? []
+      : ['COPY patient EVENTS … was not there when this ran: INSERTs are held against the target.']),
+  ];
+  return [{ id: 'c', title: 'Bulk load', rows: [row], notes }];
+};
