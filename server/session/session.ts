@@ -156,6 +156,8 @@ export class Session {
     this.dialect.forget();
     state.abandon();
     state.output.write(encodeErrorResponse(asDatabaseError(error)));
+    // At once, as PostgreSQL does: a client may wait for it before it sends its Sync.
+    state.output.flush();
     state.relayFailed = false;
   }
 

@@ -84,6 +84,13 @@ describe('pipelines', () => {
     expect(await raw.run(...relayed, m.execute(0, 'no'), m.sync())).toEqual([...answers, 'E:34000', 'Z:I']);
   });
 
+  it('sends an error at once, before any Sync', async () => {
+    raw.send(m.parse('SELEC 1'), m.describe());
+    expect((await raw.until('E')).length).toBe(1);
+    raw.send(m.parse('SELECT nothing'), m.flush());
+    expect(await raw.run(m.sync())).toEqual(['Z:I']);
+  });
+
   it('answers at Flush without a ReadyForQuery', async () => {
     raw.send(m.parse('SELECT 1'), m.bind(), m.execute(), m.flush());
     const frames = await raw.until('C');
@@ -244,6 +251,35 @@ describe('statements and portals', () => {
     expect(await raw.run(m.execute(1, 'p'), m.sync())).toEqual(['D:1', 's', 'Z:T']);
     expect(await raw.run(m.execute(0, 'p'), m.sync())).toEqual(['D:2', 'D:3', 'C:SELECT 2', 'Z:T']);
     expect(await raw.run(m.closePortal('p'), m.execute(0, 'p'), m.sync())).toEqual(['3', 'E:34000', 'Z:E']);
+  });
+
+  it('an append with a row limit runs once, and knows its position when Sync is next', async () => {
+    const insert = m.parse(
+      'INSERT INTO patient EVENTS patient_updated (aggregate_id) VALUES ($1), ($1) RETURNING version, position',
+    );
+    const first = await raw.run(insert, m.bind([id]), m.execute(1), m.sync());
+    expect(first).toEqual(['1', '2', expect.stringMatching(/^D:1\|\d+$/), 's', 'Z:I']);
+    const pieces = await raw.run(insert, m.bind([id]), m.execute(1), m.execute(1), m.execute(1), m.sync());
+    expect(pieces.slice(2)).toEqual([
+      expect.stringMatching(/^D:3\|/),
+      's',
+      expect.stringMatching(/^D:4\|/),
+      's',
+      'C:INSERT 0 2',
+      'Z:I',
+    ]);
+    expect(await raw.run(insert, m.bind([id]), m.execute(), m.execute(), m.sync())).toContain('E:55000');
+    expect(
+      await raw.run(...select('SELECT version FROM patient WHERE aggregate_id = $1', [id]), m.sync()),
+    ).toContain('D:4');
+  });
+
+  it('several reads of engine rows in one transaction of the simple protocol', async () => {
+    await raw.run(...append('s'), m.sync());
+    const read = m.query(`SELECT status FROM patient AS OF VERSION 1 WHERE aggregate_id = '${id}'`);
+    await raw.run(m.query('BEGIN'));
+    for (let i = 0; i < 2; i++) expect(await raw.run(read)).toContain('D:s');
+    expect(await raw.run(m.query('COMMIT'))).toContain('Z:I');
   });
 
   it('named statements live until Close, the unnamed until the next Parse', async () => {
