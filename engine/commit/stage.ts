@@ -87,7 +87,8 @@ export class Group {
       this.recordedAt,
     );
     const answers = events.map((event) => attempt.place(event));
-    const written = attempt.staged.length;
+    // Schema changes, also those an open aggregate makes by itself, are no writes of the token's.
+    const written = attempt.staged.filter((staged) => !staged.internal).length;
     if (writer.tokenId !== null && writer.writeLimit !== null && written > 0) {
       const used = (this.usage.get(writer.tokenId) ?? this.known.usage(writer.tokenId)) + written;
       if (used > Number(writer.writeLimit)) {
