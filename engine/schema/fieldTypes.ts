@@ -119,7 +119,7 @@ function notIso(type: string, example: string): DatabaseError {
 
 /** PostgreSQL's date input takes a timestamp's text too, and drivers send it: only the date counts. */
 const date: Check = (value, _modifiers, type) => {
-  const match = ISO_TIMESTAMP.exec(value) ?? /^(\d{4})-(\d\d)-(\d\d) ?[+-](?:0\d|1[0-4])$/.exec(value);
+  const match = ISO_TIMESTAMP.exec(value) ?? /^(\d{4})-(\d\d)-(\d\d) [+-](?:0\d|1[0-4])$/.exec(value);
   if (match === null) throw notIso(type, '2026-01-31');
   checkDate(type, match[1] ?? '', match[2] ?? '', match[3] ?? '');
   if (match[4] !== undefined) checkTime(type, match[4], match[5] ?? '', match[6]);

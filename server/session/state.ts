@@ -205,7 +205,6 @@ export class SessionState implements Holder {
       pool.release(this);
       throw error;
     }
-    this.keepsRelay = false;
     this.generation++;
     this.relayBegun = false;
     this.relay = new Relay(
