@@ -31,6 +31,8 @@ const AUTHENTICATION_MS = 60_000;
 /** Bytes of requests that may wait while one runs; then the client is no longer read from. */
 const PIPELINE_BYTES = 1024 * 1024;
 const DATABASE = 'eventful';
+/** What tools connect to when they only want to list databases (psql -l, pgAdmin); here it leads to the same place. */
+const MAINTENANCE_DATABASE = 'postgres';
 /** Startup parameters that are not settings. */
 const NOT_SETTINGS = new Set(['user', 'database', 'replication', 'client_encoding']);
 /** Protocol 3.2 is the newest we speak. */
@@ -215,7 +217,7 @@ export class Connection {
     const database = packet.parameters.get('database') ?? packet.parameters.get('user') ?? '';
     if (packet.parameters.has('replication') && packet.parameters.get('replication') !== 'false')
       throw new DatabaseError(SqlState.featureNotSupported, 'replication connections are not supported yet');
-    if (database !== DATABASE)
+    if (database !== DATABASE && database !== MAINTENANCE_DATABASE)
       throw new DatabaseError(SqlState.invalidCatalogName, `database "${database}" does not exist`, {
         hint: `The database of every EventfulDB server is called "${DATABASE}".`,
       });

@@ -37,7 +37,7 @@ function isWrite(fields: ErrorFields, access: Access): boolean {
   // What can only be an attempt to write; a session that may read everything lacks no other right on a table.
   if (WRITING_FUNCTION.test(message) || /^permission denied (for (language|schema)|to create)/.test(message))
     return true;
-  return access.everything && /^permission denied for (table|view|relation)/.test(message);
+  return access.everything && /^permission denied for (table|view|relation) (?!pg_)/.test(message);
 }
 
 /** Whatever was thrown, as the one error class. Unforeseen ones are reported without their inside. */
