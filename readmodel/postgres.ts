@@ -168,6 +168,7 @@ export class EmbeddedPostgres extends EventEmitter<Events> {
       ['ignore', 'ignore', 'pipe'],
     );
     this.child = child;
+    this.guard(child);
     const started = Date.now();
     const { ready, ended } = this.observe(child);
     const timeout = new AbortController();
@@ -258,6 +259,23 @@ export class EmbeddedPostgres extends EventEmitter<Events> {
       clearTimeout(impatient);
     }
     this.child = null;
+  }
+
+  /**
+   * Ends PostgreSQL when this process ends in whatever way, kill -9 included: a shell reads a pipe that only we hold
+   * open. Plain state must not stay in memory, served by nobody.
+   */
+  private guard(child: ChildProcess): void {
+    const script = 'while read -r _; do :; done; kill -QUIT "$1" 2>/dev/null';
+    const guard = this.spawn(
+      '/bin/sh',
+      ['-c', script, 'sh', String(child.pid)],
+      ['pipe', 'ignore', 'ignore'],
+    );
+    guard.on('error', () => undefined);
+    guard.stdin?.on('error', () => undefined);
+    guard.unref();
+    child.once('exit', () => guard.kill('SIGKILL'));
   }
 
   private spawn(program: string, args: readonly string[], stdio: ('ignore' | 'pipe')[]): ChildProcess {

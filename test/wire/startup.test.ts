@@ -105,9 +105,9 @@ describe('startup packets', () => {
   });
 
   it('another database is 3D000 with a hint', async () => {
-    await expect(plain.connect(undefined, { database: 'postgres' })).rejects.toMatchObject({
+    await expect(plain.connect(undefined, { database: 'elsewhere' })).rejects.toMatchObject({
       code: '3D000',
-      message: 'database "postgres" does not exist',
+      message: 'database "elsewhere" does not exist',
       hint: expect.stringContaining('eventful') as string,
     });
   });
