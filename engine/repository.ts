@@ -23,6 +23,8 @@ import type { Fields } from './types.js';
 
 const KEY_CACHE = 100_000;
 const PROGRESS = metaKey('progress');
+/** Heads whose keys are read together. */
+const SCAN_BATCH = 256;
 
 /** A head with its state, ready to fold on. Never changed in place. */
 export interface Head extends records.HeadRecord {
@@ -111,8 +113,34 @@ export class Repository {
 
   /** All heads whose agg starts with `prefix`, in key order. */
   async *scanHeads(prefix: Buffer = Buffer.alloc(0)): AsyncGenerator<Head> {
+    let found: { agg: Buffer; value: Buffer }[] = [];
     for await (const { key, value } of this.store.scan(prefixRange(Prefix.head, prefix))) {
-      yield await this.openHead(Buffer.from(key.subarray(1)), value);
+      found.push({ agg: Buffer.from(key.subarray(1)), value });
+      if (found.length < SCAN_BATCH) continue;
+      yield* this.openHeads(found);
+      found = [];
+    }
+    yield* this.openHeads(found);
+  }
+
+  private async *openHeads(found: readonly { agg: Buffer; value: Buffer }[]): AsyncGenerator<Head> {
+    await this.loadKeys(found.map(({ agg }) => agg));
+    for (const { agg, value } of found) yield await this.openHead(agg, value);
+  }
+
+  /** Reads the keys of many aggregates at once; what cannot be read is met again, and named, one by one. */
+  private async loadKeys(aggs: readonly Buffer[]): Promise<void> {
+    const missing = aggs.filter((agg) => this.aggregateKeys.get(agg.toString('latin1')) === undefined);
+    const recordKeys = missing.map((agg) => plainKey(Prefix.key, agg));
+    const values = await this.store.getMany(recordKeys).catch(() => []);
+    for (const [i, value] of values.entries()) {
+      const [agg, recordKey] = [missing[i], recordKeys[i]];
+      if (value === null || agg === undefined || recordKey === undefined) continue;
+      try {
+        this.aggregateKeys.set(agg.toString('latin1'), new SealKey(0, this.sealer.open(recordKey, value)));
+      } catch {
+        // as above
+      }
     }
   }
 
