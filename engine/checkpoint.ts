@@ -11,10 +11,11 @@ import { Prefix, prefixRange } from './codec/keys.js';
 import { checkpointKey } from './commit/encode.js';
 import type { CommitLoop } from './commit/loop.js';
 import { rawPublicKey } from './crypto/keyring.js';
+import { sha256 } from './crypto/hash.js';
 import { DatabaseError, SqlState } from './errors.js';
 import type { Repository } from './repository.js';
 import type { StoreTree } from './storeTree.js';
-import { frontierRoot, sha256 } from './tree.js';
+import { frontierRoot } from './tree.js';
 
 const FILE = 'checkpoint';
 const DELAY_MS = 1000;

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { appendLeaf, frontierRoot, hashLeaf, hashNode, sha256, type Frontier } from './tree.js';
+import { sha256 } from './crypto/hash.js';
+import { appendLeaf, frontierRoot, hashLeaf, hashNode, type Frontier } from './tree.js';
 
 const h = (...parts: Uint8Array[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest();
 

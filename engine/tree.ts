@@ -2,14 +2,10 @@
  * The right edge of an append-only RFC 6962 tree: the roots of its perfect subtrees, largest first (one per set bit
  * of the size). Appending touches only these, so the cost does not grow with the tree.
  */
-import { hash } from 'node:crypto';
+import { sha256 } from './crypto/hash.js';
 
 const NODE_INPUT = Buffer.alloc(65);
 NODE_INPUT[0] = 1;
-
-export function sha256(data: Uint8Array): Buffer {
-  return hash('sha256', data, 'buffer');
-}
 
 export function hashNode(left: Buffer, right: Buffer): Buffer {
   left.copy(NODE_INPUT, 1);

@@ -53,10 +53,11 @@ export class ByteWriter {
   }
 
   text(value: string): this {
-    const size = Buffer.byteLength(value);
-    this.u32(size);
-    const at = this.reserve(size);
-    this.buffer.write(value, at);
+    // Room for the longest UTF-8 form, so that the text is walked once.
+    const start = this.reserve(4 + value.length * 3);
+    const size = this.buffer.write(value, start + 4);
+    this.buffer.writeUInt32BE(size, start);
+    this.length = start + 4 + size;
     return this;
   }
 
@@ -65,12 +66,11 @@ export class ByteWriter {
     return this.buffer.subarray(0, this.length);
   }
 
-  /** Takes the bytes and starts anew with the same memory is not safe; so: a copy. */
+  /** What was written, as a view that is valid until the next write, which starts anew. */
   take(): Buffer {
-    const copy = Buffer.allocUnsafe(this.length);
-    this.buffer.copy(copy, 0, 0, this.length);
+    const view = this.buffer.subarray(0, this.length);
     this.length = 0;
-    return copy;
+    return view;
   }
 }
 

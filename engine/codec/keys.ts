@@ -14,7 +14,7 @@
  *   'c' u64be(size)                  signed checkpoints
  *   'm' name                         one-off records
  */
-import { createHmac } from 'node:crypto';
+import { hmacSha256 } from '../crypto/hash.js';
 
 export const AGG_BYTES = 20;
 
@@ -107,7 +107,7 @@ export class Index {
     idBytes.copy(input, 8 + typeBytes.length);
     const agg = Buffer.allocUnsafe(AGG_BYTES);
     agg.writeUInt32BE(typeNumber, 0);
-    createHmac('sha256', this.indexKey).update(input).digest().copy(agg, 4, 0, 16);
+    hmacSha256(this.indexKey, input).copy(agg, 4, 0, 16);
     return agg;
   }
 
@@ -120,11 +120,6 @@ export class Index {
   }
 
   private mac(kind: string, bytes: Buffer): Buffer {
-    return createHmac('sha256', this.indexKey)
-      .update(kind)
-      .update('\0')
-      .update(bytes)
-      .digest()
-      .subarray(0, 16);
+    return hmacSha256(this.indexKey, Buffer.concat([Buffer.from(`${kind}\0`), bytes])).subarray(0, 16);
   }
 }

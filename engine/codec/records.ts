@@ -1,15 +1,23 @@
 /**
  * The plain forms of what the store holds, before sealing. Versions and positions are safe integers inside the
  * engine; they become bigint at its edge.
+ *
+ * What an encode function returns is a view that is valid until the next call of an encode function, except that
+ * the two parts of one record may be held at the same time.
  */
-import { createHmac } from 'node:crypto';
+import { hmacSha256, sha256 } from '../crypto/hash.js';
 import { DatabaseError, SqlState } from '../errors.js';
-import { hashLeaf, type Frontier } from '../tree.js';
+import type { Frontier } from '../tree.js';
 import type { Fields } from '../types.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { AGG_BYTES } from './keys.js';
 
 const writer = new ByteWriter(4096);
+/** For the second parts of records. */
+const secondWriter = new ByteWriter(4096);
+
+const LEAF_START = Buffer.from('\0evl1', 'latin1');
+const STORE_LEAF_START = Buffer.from('\0evg1', 'latin1');
 
 /** What of an event survives the destruction of its aggregate's key. */
 export interface EventHeader {
@@ -40,14 +48,14 @@ export function commitHash(body: EventBody): Buffer {
     .text(body.metadata ?? '')
     .lp(body.payload)
     .take();
-  return createHmac('sha256', body.salt).update(input).digest();
+  return hmacSha256(body.salt, input);
 }
 
 /** L = SHA256(0x00 ‖ "evl1" ‖ …): the event's leaf hash. */
 export function eventLeaf(event: EventHeader): Buffer {
-  return hashLeaf(
+  return sha256(
     writer
-      .bytes(Buffer.from('evl1'))
+      .bytes(LEAF_START)
       .text(event.type)
       .text(event.id)
       .u64(event.version)
@@ -62,8 +70,8 @@ export function eventLeaf(event: EventHeader): Buffer {
 
 /** SHA256(0x00 ‖ g): the append's leaf hash in the store tree. */
 export function storeLeaf(type: string, id: string, version: number, leaf: Buffer, root: Buffer): Buffer {
-  return hashLeaf(
-    writer.bytes(Buffer.from('evg1')).text(type).text(id).u64(version).bytes(leaf).bytes(root).take(),
+  return sha256(
+    writer.bytes(STORE_LEAF_START).text(type).text(id).u64(version).bytes(leaf).bytes(root).take(),
   );
 }
 
@@ -97,9 +105,9 @@ export function decodeEventHeader(bytes: Buffer): EventHeader {
 }
 
 export function encodeEventBody(body: EventBody): Buffer {
-  writer.bytes(body.salt).u8(body.metadata === null ? 0 : 1);
-  if (body.metadata !== null) writer.text(body.metadata);
-  return writer.bytes(body.payload).take();
+  secondWriter.bytes(body.salt).u8(body.metadata === null ? 0 : 1);
+  if (body.metadata !== null) secondWriter.text(body.metadata);
+  return secondWriter.bytes(body.payload).take();
 }
 
 export function decodeEventBody(bytes: Buffer): EventBody {
@@ -172,7 +180,7 @@ export interface SnapshotRecord {
 }
 
 export function encodeSnapshot(snapshot: SnapshotRecord): Buffer {
-  return writer
+  return secondWriter
     .u64(snapshot.position)
     .u64(snapshot.createdAt)
     .u64(snapshot.updatedAt)

@@ -59,7 +59,8 @@ function eventEntries(repository: Repository, staged: Staged, threshold: number)
   const place = new ByteWriter(28).bytes(head.agg).u64(header.version).result();
   const entries = [
     repository.eventEntry(head.agg, head.key, header, body),
-    repository.sealed(repository.index.eventId(header.eventId), place),
+    // Not sealed: it holds the same pseudonyms as the keys, and whoever follows it checks where it leads.
+    { key: repository.index.eventId(header.eventId), value: place },
   ];
   if (header.version % threshold === 0) {
     entries.push(

@@ -5,7 +5,7 @@ import type { Head, Repository } from '../repository.js';
 import { toEventRow } from '../rows.js';
 import type { Entry } from '../store/store.js';
 import type { NewEvent } from '../types.js';
-import { headName, type Existing, type Group, type Known } from './stage.js';
+import { formatUuid, headName, type Existing, type Group, type Known } from './stage.js';
 
 /** What one group's requests may ask about the store. */
 export class Prefetched implements Known {
@@ -48,11 +48,11 @@ export class Prefetched implements Known {
       const key = keys[i];
       const id = ids[i];
       if (value === null || key === undefined || id === undefined) continue;
-      const place = new ByteReader(this.repository.unseal(key, value));
+      const place = new ByteReader(value);
       const agg = Buffer.from(place.bytes(AGG_BYTES));
       const event = await this.repository.event(agg, place.u64());
-      if (event === null)
-        throw new DatabaseError(SqlState.dataCorrupted, 'an event named by its id is missing');
+      if (event === null || formatUuid(event.eventId) !== id.toLowerCase())
+        throw new DatabaseError(SqlState.dataCorrupted, 'an event is not where the index of event ids says');
       this.eventIds.set(id, { row: toEventRow(event) });
     }
   }

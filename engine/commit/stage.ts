@@ -2,7 +2,6 @@
  * Checks and numbers one request against the group that is being built. Nothing is written here: a request either
  * joins the group whole or leaves it as it was.
  */
-import { randomUUID } from 'node:crypto';
 import { SCHEMA_TYPE, isInternalType, type Catalogue } from '../catalogue.js';
 import { commitHash, eventLeaf, type EventBody, type EventHeader } from '../codec/records.js';
 import type { SealKey } from '../crypto/seal.js';
@@ -197,7 +196,7 @@ class Attempt {
       type: event.aggregateType,
       id: event.aggregateId,
       version,
-      eventId: Buffer.from((event.eventId ?? randomUUID()).replaceAll('-', ''), 'hex'),
+      eventId: event.eventId === null ? drawUuid() : Buffer.from(event.eventId.replaceAll('-', ''), 'hex'),
       eventType: event.eventType,
       actor: this.writer.actor,
       recordedAt: this.recordedAt,
@@ -250,6 +249,14 @@ function checkExpectation(event: NewEvent, before: Head | null): void {
 function sameFields(a: Fields, b: Fields): boolean {
   const names = Object.keys(a);
   return names.length === Object.keys(b).length && names.every((n) => Object.hasOwn(b, n) && a[n] === b[n]);
+}
+
+/** A random UUID (RFC 9562, version 4). */
+function drawUuid(): Buffer {
+  const bytes = randomPool.take(16);
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  return bytes;
 }
 
 export function formatUuid(bytes: Buffer): string {

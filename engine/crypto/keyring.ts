@@ -21,7 +21,8 @@ import { join } from 'node:path';
 import { DatabaseError, SqlState } from '../errors.js';
 import { SealKey } from './seal.js';
 
-const FORMAT = 1;
+/** 2: records are sealed with XChaCha20-Poly1305, the index of event ids is not sealed. */
+const FORMAT = 2;
 const FILE = 'keyring.json';
 
 /** What the operator must give: two independent 256-bit keys. */

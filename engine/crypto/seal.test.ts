@@ -3,28 +3,59 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NonceSource, SealKey, Sealer } from './seal.js';
 
-/** XAES-256-GCM by the key derivation under test and Node's GCM. */
-function xaes(key: SealKey, nonce: Buffer, plain: string, aad = ''): string {
-  const cipher = createCipheriv('aes-256-gcm', key.derive(nonce), nonce.subarray(12));
-  cipher.setAAD(Buffer.from(aad));
-  const body = Buffer.concat([cipher.update(plain), cipher.final()]);
-  return Buffer.concat([body, cipher.getAuthTag()]).toString('hex');
+const rotate = (x: number, n: number): number => (x << n) | (x >>> (32 - n));
+
+/** HChaCha20 (draft-irtf-cfrg-xchacha-03, section 2.2), written for this test from the draft. */
+function hChaCha20(key: Buffer, nonce: Buffer): Buffer {
+  const x = new Uint32Array(16);
+  x.set([0x61707865, 0x3320646e, 0x79622d32, 0x6b206574]);
+  for (let i = 0; i < 8; i++) x[4 + i] = key.readUInt32LE(4 * i);
+  for (let i = 0; i < 4; i++) x[12 + i] = nonce.readUInt32LE(4 * i);
+  const at = (i: number): number => x[i] ?? 0;
+  const quarter = (a: number, b: number, c: number, d: number): void => {
+    for (const [n, m] of [
+      [16, 12],
+      [8, 7],
+    ] as const) {
+      x[a] = at(a) + at(b);
+      x[d] = rotate(at(d) ^ at(a), n);
+      x[c] = at(c) + at(d);
+      x[b] = rotate(at(b) ^ at(c), m);
+    }
+  };
+  for (let round = 0; round < 10; round++) {
+    for (let i = 0; i < 4; i++) quarter(i, 4 + i, 8 + i, 12 + i);
+    for (let i = 0; i < 4; i++) quarter(i, 4 + ((i + 1) % 4), 8 + ((i + 2) % 4), 12 + ((i + 3) % 4));
+  }
+  const out = Buffer.alloc(32);
+  [0, 1, 2, 3, 12, 13, 14, 15].forEach((from, i) => out.writeUInt32LE(at(from), 4 * i));
+  return out;
 }
 
-describe('the test vectors of C2SP.org/XAES-256-GCM', () => {
-  const nonce = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWX');
+describe('XChaCha20-Poly1305', () => {
+  test("the draft's HChaCha20 vector (section 2.2.1), which the next test stands on", () => {
+    const key = Buffer.from([...Array(32).keys()]);
+    const nonce = Buffer.from('000000090000004a0000000031415927', 'hex');
+    expect(hChaCha20(key, nonce).toString('hex')).toBe(
+      '82413b4227b27bfed30e42508a877d73a0f9e4d58a74a853c12ec41326d3ecdc',
+    );
+  });
 
-  // The first key makes CMAC's K1 without, the second with the carry.
-  test.each([
-    [0x01, '', 'ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271'],
-    [0x03, 'c2sp.org/XAES-256-GCM', '986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d'],
-  ])('key of %i', (byte, aad, expected) => {
-    const key = new SealKey(1, Buffer.alloc(32, byte));
-    expect(xaes(key, nonce, 'XAES-256-GCM', aad)).toBe(expected);
-    // Again, from the remembered derivation, and after it was forgotten.
-    expect(xaes(key, nonce, 'XAES-256-GCM', aad)).toBe(expected);
-    for (let i = 0; i < 200; i++) key.derive(randomBytes(24));
-    expect(xaes(key, nonce, 'XAES-256-GCM', aad)).toBe(expected);
+  test('a record is what HChaCha20 and the ChaCha20-Poly1305 of OpenSSL give', () => {
+    const plain = Buffer.from('the words of a record');
+    const record = sealer.seal(at, plain);
+    const nonce = record.subarray(5, 29);
+    const cipher = createCipheriv(
+      'chacha20-poly1305',
+      hChaCha20(ringKey.bytes, nonce),
+      Buffer.concat([Buffer.alloc(4), nonce.subarray(16)]),
+      { authTagLength: 16 },
+    );
+    cipher.setAAD(Buffer.concat([Buffer.of(2), storeId, at, Buffer.of(0)]), {
+      plaintextLength: plain.length,
+    });
+    const body = Buffer.concat([cipher.update(plain), cipher.final()]);
+    expect(record.subarray(29)).toEqual(Buffer.concat([body, cipher.getAuthTag()]));
   });
 
   test('keys of another size are refused', () => {

@@ -8,7 +8,7 @@ import { createKeyring, openKeyring, rawPublicKey, type Keyring } from '../crypt
 import { Engine } from '../engine.js';
 import { MemoryLog } from '../log/memory.js';
 import { MemoryStore } from '../store/memory.js';
-import { sha256 } from '../tree.js';
+import { sha256 } from '../crypto/hash.js';
 import type { Writer } from '../types.js';
 import { allows, formatGrant, parseGrant, readsEverything } from './grants.js';
 

@@ -10,7 +10,7 @@ import type { CommitLoop } from '../commit/loop.js';
 import { rawPublicKey } from '../crypto/keyring.js';
 import { DatabaseError, SqlState } from '../errors.js';
 import type { Repository } from '../repository.js';
-import { sha256 } from '../tree.js';
+import { sha256 } from '../crypto/hash.js';
 import type { Fields, Grant, Writer } from '../types.js';
 import { formatGrant, parseGrant } from './grants.js';
 
