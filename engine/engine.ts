@@ -20,6 +20,7 @@ import { Repository, type Head } from './repository.js';
 import { toStateRow } from './rows.js';
 import { requireAggregate } from './schema/validate.js';
 import type { Store } from './store/store.js';
+import { WriteBehindStore } from './store/writeBehind.js';
 import { StoreTree } from './storeTree.js';
 import { Tokens } from './tokens/tokens.js';
 import type {
@@ -98,7 +99,8 @@ export class Engine implements ProjectionSource {
    * @throws DatabaseError XX001 when log or store are damaged or have lost something
    */
   static async open(parts: EngineParts): Promise<Engine> {
-    const repository = new Repository(parts.store, parts.keyring);
+    const store = new WriteBehindStore(parts.store);
+    const repository = new Repository(store, parts.keyring);
     const applied = await repository.progress();
     let pending: { key: Buffer; value: Buffer }[] = [];
     let bytes = 0;
@@ -106,13 +108,13 @@ export class Engine implements ProjectionSource {
       pending.push(...decodeGroup(record.payload));
       bytes += record.payload.length;
       if (bytes < REPLAY_BYTES) continue;
-      await parts.store.write(pending);
+      await store.write(pending);
       pending = [];
       bytes = 0;
     }
-    if (pending.length > 0) await parts.store.write(pending);
+    if (pending.length > 0) await store.write(pending);
     // Groups that only the store still has must not depend on its own unsynced log.
-    if (parts.log.storeAhead) await parts.store.flush();
+    if (parts.log.storeAhead) await store.flush();
     const progress = await repository.progress();
     const catalogue = await loadCatalogue(repository);
     const engine = new Engine(parts, repository, { progress, catalogue });
@@ -329,7 +331,8 @@ export class Engine implements ProjectionSource {
     const through = this.fullThrough;
     if (through === null || BigInt(this.loop.state.progress.sequence) < through) return;
     this.fullThrough = null;
-    const { store, log, onError = (): void => undefined } = this.parts;
+    const { log, onError = (): void => undefined } = this.parts;
+    const { store } = this.repository;
     this.releasing = this.releasing
       .then(async () => {
         await store.flush();
@@ -344,13 +347,13 @@ export class Engine implements ProjectionSource {
     try {
       await this.checkpoints.close();
       await this.releasing;
-      await this.parts.store.flush();
+      await this.repository.store.flush();
     } catch (error) {
       // Everything acknowledged is in the commit log; what the store could not do is done again at the next open.
       this.parts.onError?.(error);
     } finally {
       await this.parts.log.close();
-      await this.parts.store.close();
+      await this.repository.store.close();
     }
   }
 }

@@ -18,7 +18,8 @@ import {
 import * as records from './codec/records.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { LruMap } from './lru.js';
-import type { Entry, Store } from './store/store.js';
+import type { Entry } from './store/store.js';
+import type { WriteBehindStore } from './store/writeBehind.js';
 import type { Fields } from './types.js';
 
 const KEY_CACHE = 100_000;
@@ -45,7 +46,7 @@ export class Repository {
   private readonly aggregateKeys = new LruMap<string, SealKey>(KEY_CACHE);
 
   constructor(
-    readonly store: Store,
+    readonly store: WriteBehindStore,
     keyring: Keyring,
   ) {
     this.index = new Index(keyring.indexKey);

@@ -13,14 +13,6 @@ export function hashNode(left: Buffer, right: Buffer): Buffer {
   return sha256(NODE_INPUT);
 }
 
-/** H(0x00 ‖ data) */
-export function hashLeaf(data: Uint8Array): Buffer {
-  const input = Buffer.allocUnsafe(1 + data.length);
-  input[0] = 0;
-  input.set(data, 1);
-  return sha256(input);
-}
-
 const EMPTY_ROOT = sha256(Buffer.alloc(0));
 
 export type Frontier = readonly Buffer[];

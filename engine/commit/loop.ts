@@ -1,6 +1,6 @@
 /**
  * The commit loop: the one place where the store changes. It takes everything that is waiting, checks and numbers it,
- * appends one group to the commit log, syncs once, applies the same bytes to the store as one batch, then answers all.
+ * appends one group to the commit log, syncs once, and answers all; the same bytes go to the store in the background.
  * While one group is on its way to disk the next one gathers, which is what makes many writers cheap.
  */
 import type { Catalogue } from '../catalogue.js';
@@ -123,6 +123,7 @@ export class CommitLoop {
 
   private async commit(batch: readonly Waiting[]): Promise<void> {
     if (this.failure !== null) throw this.failure;
+    await this.repository.store.room().catch((error: unknown) => this.fail(error));
     const known = await this.prefetch(batch);
     const { progress } = this.state;
     const recordedAt = Math.max(this.clock(), progress.recordedAt);
@@ -180,18 +181,11 @@ export class CommitLoop {
         },
         { sync: durable },
       );
-      await this.repository.store.write(entries);
     } catch (error) {
-      // The log may or may not hold the group now; only a restart can tell.
-      this.failure =
-        error instanceof DatabaseError
-          ? error
-          : new DatabaseError(SqlState.ioError, 'the store stopped accepting writes', {
-              detail: error instanceof Error ? error.message : String(error),
-              hint: 'Restart the server once the cause is mended; acknowledged events are safe.',
-            });
-      throw this.failure;
+      this.fail(error);
     }
+    // On disk: it counts from here. The store follows in the background, and whoever reads it waits for that.
+    this.repository.store.enqueue(entries);
     this.state.progress = progress;
     this.state.catalogue = group.catalogue;
     for (const [name, head] of group.heads) this.heads.set(name, head);
@@ -202,6 +196,18 @@ export class CommitLoop {
       events: group.staged.filter((s) => !s.internal).map(rowOf),
       schema: group.schemaChanged ? group.catalogue.schema : null,
     });
+  }
+
+  /** After a failure the log may or may not hold a group, and the store lags behind; only a restart can tell. */
+  private fail(error: unknown): never {
+    this.failure =
+      error instanceof DatabaseError
+        ? error
+        : new DatabaseError(SqlState.ioError, 'the store stopped accepting writes', {
+            detail: error instanceof Error ? error.message : String(error),
+            hint: 'Restart the server once the cause is mended; acknowledged events are safe.',
+          });
+    throw this.failure;
   }
 
   /** Loads, in two read batches, everything staging will ask for. */

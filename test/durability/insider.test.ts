@@ -13,6 +13,7 @@ import { applyEvent } from '../../engine/fold.js';
 import { createKeyring, openEngine, openKeyring, type Engine } from '../../engine/index.js';
 import { Repository, type Head } from '../../engine/repository.js';
 import { RocksStore } from '../../engine/store/rocksdb.js';
+import { WriteBehindStore } from '../../engine/store/writeBehind.js';
 import { appendLeaf, frontierRoot, type Frontier } from '../../engine/tree.js';
 import type { Fields, NewEvent } from '../../engine/types.js';
 
@@ -67,7 +68,7 @@ async function after(
   const directory = join(scratch, String(copies++));
   cpSync(pristine, directory, { recursive: true });
   const store = await RocksStore.open(join(directory, 'store'));
-  await work(new Insider(store, new Repository(store, openKeyring(directory, keys))));
+  await work(new Insider(store, new Repository(new WriteBehindStore(store), openKeyring(directory, keys))));
   await store.flush();
   await store.close();
   also?.(directory);

@@ -9,6 +9,7 @@ import { Prefix, plainKey, tileKey, versionKey } from '../../engine/codec/keys.j
 import { openKeyring } from '../../engine/crypto/keyring.js';
 import { Repository } from '../../engine/repository.js';
 import { RocksStore } from '../../engine/store/rocksdb.js';
+import { WriteBehindStore } from '../../engine/store/writeBehind.js';
 import { startTestServer, type TestServer } from '../harness.js';
 import { callVerify } from './support.js';
 
@@ -73,7 +74,7 @@ async function withStore<T>(
 ): Promise<T> {
   const store = await RocksStore.open(join(directory, 'store'));
   try {
-    return await work(new Repository(store, openKeyring(directory, origin.keys)), store);
+    return await work(new Repository(new WriteBehindStore(store), openKeyring(directory, origin.keys)), store);
   } finally {
     await store.flush();
     await store.close();

@@ -1,0 +1,122 @@
+import type { Entry, ScanRange, Store, StoredEntry } from './store.js';
+
+/** Bytes that may wait for the store; above that, `room` holds the commit loop back. */
+const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+/** How long entries may wait for more to share a batch with. Whoever reads does not wait for this. */
+const GATHER_MS = 2;
+/** Entries worth a batch of their own. */
+const BATCH_ENTRIES = 512;
+
+/**
+ * A store that takes writes at once and applies them in the background, in order, many groups in one batch. A group
+ * is durable once the commit log has it (an opening store replays the log), so its writer need not wait for this.
+ *
+ * Every read waits until what was enqueued before it is applied, so readers see no difference. After the first
+ * failure nothing more is applied, and every call throws that failure: only a restart can go on from the log.
+ */
+export class WriteBehindStore implements Store {
+  readonly #store: Store;
+  #queue: Entry[] = [];
+  #queuedBytes = 0;
+  #applying: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #failure: Error | null = null;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Takes the entries of a committed group; their buffers must not be changed any more. */
+  enqueue(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      this.#queue.push(entry);
+      this.#queuedBytes += entry.key.length + entry.value.length;
+    }
+    if (this.#applying !== null) return;
+    if (this.#queue.length >= BATCH_ENTRIES) this.#start();
+    else
+      this.#timer ??= setTimeout(() => {
+        this.#timer = null;
+        if (this.#applying === null) this.#start();
+      }, GATHER_MS);
+  }
+
+  /** Resolves once there is room for another group. @throws the failure that ended the applying */
+  async room(): Promise<void> {
+    this.#mustBeWhole();
+    while (this.#queuedBytes > QUEUE_BYTES_MAX) await this.#settled();
+  }
+
+  async get(key: Uint8Array): Promise<Buffer | null> {
+    await this.#settled();
+    return this.#store.get(key);
+  }
+
+  async getMany(keys: readonly Uint8Array[]): Promise<(Buffer | null)[]> {
+    if (keys.length === 0) return [];
+    await this.#settled();
+    return this.#store.getMany(keys);
+  }
+
+  async *scan(range: ScanRange): AsyncIterable<StoredEntry> {
+    await this.#settled();
+    yield* this.#store.scan(range);
+  }
+
+  async write(entries: readonly Entry[]): Promise<void> {
+    this.enqueue(entries);
+    await this.#settled();
+  }
+
+  async remove(keys: readonly Uint8Array[]): Promise<void> {
+    await this.#settled();
+    await this.#store.remove(keys);
+  }
+
+  async flush(): Promise<void> {
+    await this.#settled();
+    await this.#store.flush();
+  }
+
+  async close(): Promise<void> {
+    await this.#settled().catch(() => undefined);
+    await this.#store.close();
+  }
+
+  /** Applies what is enqueued now without waiting for more. */
+  async #settled(): Promise<void> {
+    this.#mustBeWhole();
+    if (this.#queue.length === 0 && this.#applying === null) return;
+    // The batch under way may have begun before the newest entries came.
+    if (this.#queue.length > 0 && this.#applying !== null) await this.#applying;
+    if (this.#queue.length > 0 && this.#applying === null) this.#start();
+    await this.#applying;
+    this.#mustBeWhole();
+  }
+
+  #mustBeWhole(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  #start(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#applying = this.#apply().finally(() => {
+      this.#applying = null;
+      if (this.#queue.length > 0 && this.#failure === null) this.#start();
+    });
+  }
+
+  async #apply(): Promise<void> {
+    if (this.#failure !== null) return;
+    const entries = this.#queue;
+    const bytes = this.#queuedBytes;
+    this.#queue = [];
+    try {
+      await this.#store.write(entries);
+      this.#queuedBytes -= bytes;
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+    }
+  }
+}
