@@ -23,6 +23,7 @@ import { parseStartup, type CancelRequest, type StartupMessage } from './protoco
 import { asDatabaseError } from './session/errors.js';
 import { Output } from './session/output.js';
 import { Session } from './session/session.js';
+import { isHarmless } from './session/sessionStatements.js';
 import { startupOptions } from './session/startupOptions.js';
 import { SessionState, connectFailure, type SessionServices } from './session/state.js';
 
@@ -246,8 +247,10 @@ export class Connection {
     const parameters = this.startup?.parameters ?? new Map<string, string>();
     const settings = new Map([...parameters].filter(([name]) => !NOT_SETTINGS.has(name)));
     const state = new SessionState(this.services, identity, settings, this.output);
-    for (const [name, value] of [...settings, ...startupOptions(settings.get('options') ?? '')])
+    for (const [name, value] of [...settings, ...startupOptions(settings.get('options') ?? '')]) {
       state.settings.set(name, value);
+      if (!isHarmless(name)) state.plainNames = false;
+    }
     let reported: ReadonlyMap<string, string>;
     try {
       reported = await state.greeting();

@@ -5,6 +5,7 @@ import { unwrap } from './ast.js';
 import type { Catalogue } from './catalogue.js';
 import type { Token } from './lexer.js';
 import { displayName, quoteName } from './names.js';
+import { pointRead } from './pointRead.js';
 import { parsePostgres } from './postgres.js';
 import { ReadAnalysis, refuseUnbound } from './readAnalysis.js';
 import { refusal, refuseStatement } from './refuse.js';
@@ -58,6 +59,7 @@ export function readStatement(parsed: ParsedText, catalogue: Catalogue): ReadSta
     engineRelations: analysis.engineRelations.sort(byStart),
     stateReferences: analysis.stateReferences.sort(byStart),
     ...parameters(parsed),
+    point: form === 'select' ? pointRead(node, catalogue, asOf) : null,
   };
 }
 

@@ -141,6 +141,15 @@ export interface StateReference {
   readonly frame: RelationFrame;
 }
 
+/** A read of one aggregate by its id that needs nothing of PostgreSQL but its way of writing values. */
+export interface PointRead {
+  readonly aggregateType: string;
+  readonly id: Operand;
+  /** null: all of them, in the table's order. */
+  readonly columns: readonly string[] | null;
+  readonly asOf: AsOfClause | null;
+}
+
 /** Anything relayed to the read model that returns rows: SELECT, VALUES, DECLARE, FETCH, EXPLAIN, COPY … TO, PREPARE. */
 export interface ReadStatement {
   readonly kind: 'read';
@@ -158,6 +167,8 @@ export interface ReadStatement {
   readonly parameterCount: number;
   /** Types of parameters that stand only in an AS OF clause, which PostgreSQL never sees: number → type OID. */
   readonly asOfParameterTypes: ReadonlyMap<number, number>;
+  /** Set where the engine can answer it alone. */
+  readonly point: PointRead | null;
 }
 
 export interface TransactionStatement {

@@ -54,7 +54,7 @@ export class Access {
     return isAdmin(this.grants);
   }
 
-  private canReadAll(aggregateType: string): boolean {
+  canReadAll(aggregateType: string): boolean {
     return this.grants.some(
       (g) =>
         g.action === 'admin' ||

@@ -44,5 +44,6 @@ export function bindLocal(message: Bind, prepared: Prepared): LocalPortal {
     resultFormats,
     executed: false,
     suspended: null,
+    direct: null,
   };
 }

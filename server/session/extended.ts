@@ -27,10 +27,12 @@ import { encodeDescribe, type Describe } from '../protocol/frontend/describe.js'
 import { encodeExecute, type Execute } from '../protocol/frontend/execute.js';
 import type { Parse } from '../protocol/frontend/parse.js';
 import type { Format } from '../protocol/bytes.js';
+import { encodeRowDescription } from '../protocol/backend/row.js';
 import { describeColumns, encodeOutcome, encodeRows, type Result } from '../statements/result.js';
 import { describeParameters } from './backendQuery.js';
 import { bindLocal } from './binding.js';
 import { inferredTypes, isDialect, resultColumns, type Dialect, type DialectStatement } from './dialect.js';
+import { DirectReads } from './directReads.js';
 import { UNMOVED } from './errors.js';
 import type { LocalPortal, Prepared } from './prepared.js';
 import { RelayedStatements } from './relayedStatements.js';
@@ -43,12 +45,14 @@ const MAX_PREPARED = 10_000;
 
 export class Extended {
   private readonly relayed: RelayedStatements;
+  private readonly direct: DirectReads;
 
   constructor(
     private readonly state: SessionState,
     private readonly dialect: Dialect,
   ) {
-    this.relayed = new RelayedStatements(state, dialect);
+    this.direct = new DirectReads(state);
+    this.relayed = new RelayedStatements(state, dialect, this.direct);
   }
 
   // Parse
@@ -72,7 +76,15 @@ export class Extended {
       throw new DatabaseError(SqlState.programLimitExceeded, 'too many prepared statements', {
         hint: 'Close those no longer needed.',
       });
-    if (statement.kind === 'read' || (statement.kind === 'session' && !isOurDeallocate(state, statement)))
+    if (statement.kind === 'read' && this.direct.known(statement, message.parameterTypes) !== null)
+      await this.ownTurn(() => {
+        this.relayed.remember(message, statement);
+        state.output.write(encodeParseComplete());
+      });
+    else if (
+      statement.kind === 'read' ||
+      (statement.kind === 'session' && !isOurDeallocate(state, statement))
+    )
       await this.relayed.parse(message, statement);
     else await this.parseLocal(message, statement);
   }
@@ -130,12 +142,13 @@ export class Extended {
     state.requireUsable(prepared.statement);
     if (message.portal !== '' && state.portals.has(message.portal))
       throw new DatabaseError(SqlState.duplicateCursor, `portal "${message.portal}" already exists`);
-    if (prepared.backend !== null) {
+    const answered = prepared.backend === null ? null : await this.direct.bind(message, prepared);
+    if (prepared.backend !== null && answered === null) {
       await this.relayed.bind(message, prepared);
       state.portals.set(message.portal, { kind: 'relayed', prepared });
       return;
     }
-    const portal = bindLocal(message, prepared);
+    const portal = answered ?? bindLocal(message, prepared);
     await this.ownTurn(() => {
       state.portals.set(message.portal, portal);
       state.output.write(encodeBindComplete());
@@ -152,6 +165,19 @@ export class Extended {
     }
     const portal = message.target === 'portal' ? this.portal(message.name) : null;
     const prepared = portal === null ? this.statement(message.name) : portal.prepared;
+    const known = portal === null ? this.direct.known(prepared.statement, prepared.givenTypes) : null;
+    if (portal?.kind === 'local' && portal.direct !== null) {
+      const { fields } = portal.direct;
+      await this.ownTurn(() => state.output.write(encodeRowDescription(fields)));
+      return;
+    }
+    if (known !== null) {
+      await this.ownTurn(() => {
+        state.output.write(encodeParameterDescription(known.parameterTypes));
+        state.output.write(encodeRowDescription(known.fields));
+      });
+      return;
+    }
     if (prepared.backend !== null) {
       const relay = await state.relayReady();
       if (prepared.generation !== state.generation) await this.relayed.prepare(prepared, false);
@@ -197,6 +223,16 @@ export class Extended {
     const { statement } = portal.prepared;
     if (isDialect(statement)) {
       await this.executeDialect(portal, statement, maxRows);
+      return;
+    }
+    if (portal.direct !== null) {
+      const { suspended } = portal;
+      if (suspended === null && portal.executed)
+        throw new DatabaseError(SqlState.objectNotInPrerequisiteState, 'portal cannot be run');
+      portal.executed = true;
+      portal.suspended = suspended ?? { result: portal.direct.result, sent: 0 };
+      for (const chunk of nextRows(portal.suspended, maxRows, portal.resultFormats))
+        state.output.write(chunk);
       return;
     }
     if (statement.kind === 'transaction') {

@@ -1,6 +1,7 @@
 import type { PositionMap } from './errors.js';
 import type { Statement } from '../../sql/statement.js';
 import type { Format } from '../protocol/bytes.js';
+import type { RowField } from '../protocol/backend/row.js';
 import type { Result } from '../statements/result.js';
 
 /** A prepared statement, ours or relayed. */
@@ -24,6 +25,8 @@ export interface LocalPortal {
   readonly parameters: readonly (string | null)[];
   readonly resultFormats: readonly Format[];
   executed: boolean;
+  /** A read that the engine answered at Bind. */
+  readonly direct: { readonly fields: readonly RowField[]; readonly result: Result } | null;
   /** After an Execute with a row limit: the result and how many of its rows are sent. */
   suspended: { readonly result: Result; sent: number } | null;
 }

@@ -4,35 +4,54 @@ import {
   decodeParameterDescription,
   PARAMETER_DESCRIPTION,
 } from '../protocol/backend/parameter-description.js';
+import { decodeRowDescription, ROW_DESCRIPTION, type RowField } from '../protocol/backend/row.js';
 import { encodeBind, rewriteBind, type Bind } from '../protocol/frontend/bind.js';
 import { encodeClose } from '../protocol/frontend/close.js';
 import { encodeDescribe } from '../protocol/frontend/describe.js';
 import { encodeParse, type Parse } from '../protocol/frontend/parse.js';
 import { parametersOf } from './binding.js';
 import type { Dialect } from './dialect.js';
+import type { DirectReads } from './directReads.js';
 import { UNMOVED } from './errors.js';
 import type { Prepared } from './prepared.js';
 import { engineRows, overlaid, overlayRows, rewrite } from './rewriting.js';
 import type { SessionState } from './state.js';
 
 const OVERLAY = 'eventful overlay';
+/** No connection has this number. */
+const NOWHERE = -1;
 
 export class RelayedStatements {
   constructor(
     private readonly state: SessionState,
     private readonly dialect: Dialect,
+    private readonly direct: DirectReads,
   ) {}
 
   /** Prepares a statement on the read model under the client's own name. */
   async parse(message: Parse, statement: ReadStatement | SessionStatement): Promise<void> {
     const { state } = this;
     await state.waitForReads();
+    const prepared = this.prepared(message, statement);
+    await this.prepare(prepared, true);
+    state.prepared.set(message.statement, prepared);
+  }
+
+  /** Keeps a statement that the read model is to see only if the engine should turn out not to answer it. */
+  remember(message: Parse, statement: ReadStatement): void {
+    const prepared = this.prepared(message, statement);
+    prepared.generation = NOWHERE;
+    this.state.prepared.set(message.statement, prepared);
+  }
+
+  private prepared(message: Parse, statement: ReadStatement | SessionStatement): Prepared {
+    const { state } = this;
     const offset = statement.offset;
     const backend =
       statement.kind === 'read' && statement.engineRelations.length > 0
         ? rewrite(state, statement, false)
         : { sql: statement.sql, map: (position: number) => position + offset };
-    const prepared: Prepared = {
+    return {
       name: message.statement,
       statement,
       givenTypes: message.parameterTypes,
@@ -40,8 +59,6 @@ export class RelayedStatements {
       generation: 0,
       backend,
     };
-    await this.prepare(prepared, true);
-    state.prepared.set(message.statement, prepared);
   }
 
   /** Types for the read model: the client's, those only AS OF tells, and JSON for the rows of engine relations. */
@@ -68,14 +85,23 @@ export class RelayedStatements {
     const needsTypes =
       statement.kind === 'read' &&
       (statement.engineRelations.length > 0 || statement.stateReferences.length > 0);
-    if (!needsTypes || prepared.types !== null) return;
+    const wanted = this.direct.wants(statement, prepared.givenTypes);
+    if ((!needsTypes || prepared.types !== null) && !wanted) return;
     relay.send(
       encodeDescribe({ target: 'statement', name: prepared.name }),
       'describe',
       state.hidden(backend.map, (frame) => {
         if (frame.type === PARAMETER_DESCRIPTION) prepared.types = decodeParameterDescription(frame.body);
+        if (frame.type === ROW_DESCRIPTION && wanted) this.learn(prepared, decodeRowDescription(frame.body));
       }),
     );
+  }
+
+  private learn(prepared: Prepared, fields: readonly RowField[]): void {
+    const { statement, givenTypes, types } = prepared;
+    if (statement.kind !== 'read' || types === null) return;
+    const parameterTypes = types.slice(0, Math.max(statement.parameterCount, givenTypes.length));
+    this.direct.learn(statement, givenTypes, { parameterTypes, fields });
   }
 
   /** Binds; engine rows and uncommitted appends go along as parameters. */

@@ -4,6 +4,14 @@ import type { SessionState } from './state.js';
 /** Statements that leave something behind in the connection to the read model. */
 const KEEPS: ReadonlySet<SessionStatement['tag']> = new Set(['set', 'reset', 'listen', 'other']);
 
+/** Settings that change neither what a name means nor how values are printed; DateStyle and TimeZone are reported. */
+const HARMLESS =
+  /^(?:application_name|options|datestyle|timezone|time zone|client_encoding|names|extra_float_digits|client_min_messages|statement_timeout|lock_timeout|idle_in_transaction_session_timeout|idle_session_timeout|standard_conforming_strings|(?:default_)?transaction_.*|transaction|session characteristics|eventful\..*)$/;
+
+export function isHarmless(setting: string): boolean {
+  return HARMLESS.test(setting.toLowerCase());
+}
+
 /**
  * What SET, RESET, DISCARD and DEALLOCATE change on our side of the relay.
  * @throws DatabaseError for `eventful.*` settings that do not exist or take no such value
@@ -15,8 +23,9 @@ export function applySessionStatement(state: SessionState, statement: SessionSta
   if (KEEPS.has(statement.tag) && !statement.local) state.keepsRelay = true;
   switch (statement.tag) {
     case 'set':
-      if (statement.setting !== null)
-        state.settings.set(statement.setting, statement.value, statement.local, statement.sql);
+      if (statement.setting === null) return;
+      state.settings.set(statement.setting, statement.value, statement.local, statement.sql);
+      if (!isHarmless(statement.setting)) state.plainNames = false;
       return;
     case 'reset':
       if (statement.setting === null) state.settings.reset();
@@ -51,8 +60,11 @@ export function isOurDeallocate(state: SessionState, statement: SessionStatement
 /** Functions that leave settings or locks in the connection, and statements that make something there. */
 const LEAVES_STATE = /\b(set_config|advisory|setseed)/i;
 
+const SETS = /\bset_config\b/i;
+
 /** Remembers when a read leaves something behind in the connection to the read model. */
 export function noteReadState(state: SessionState, read: ReadStatement): void {
   if (read.form === 'prepare' || read.form === 'declare' || LEAVES_STATE.test(read.sql))
     state.keepsRelay = true;
+  if (SETS.test(read.sql)) state.plainNames = false;
 }

@@ -17,7 +17,11 @@ import {
   ERROR_RESPONSE,
   type ErrorFields,
 } from '../protocol/backend/error.js';
-import type { TransactionStatus } from '../protocol/backend/status.js';
+import {
+  decodeParameterStatus,
+  PARAMETER_STATUS,
+  type TransactionStatus,
+} from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
 import { encodeQuery } from '../protocol/frontend/query.js';
 import { connectBackend, type BackendConnection } from '../relay/connect.js';
@@ -73,6 +77,10 @@ export class SessionState implements Holder {
   private running: AbortController | null = null;
   private busy = false;
   private idleTimer: NodeJS.Timeout | null = null;
+  /** No setting is known that makes an unqualified name, or a value, mean something else than usual. */
+  plainNames = true;
+  /** What the read model reports of its settings, as the client knows it. */
+  private reported: ReadonlyMap<string, string> = new Map();
   /** Something in the connection to the read model must not be lost: settings, LISTEN, held cursors, locks. */
   keepsRelay = false;
 
@@ -167,7 +175,16 @@ export class SessionState implements Holder {
     if (names.some((name) => !UNREPORTED.has(name))) return this.connect();
     const parameters = await this.services.greeting.parameters();
     const applicationName = this.startupSettings.get('application_name') ?? '';
-    return new Map(parameters).set('application_name', applicationName);
+    this.reported = new Map(parameters).set('application_name', applicationName);
+    return this.reported;
+  }
+
+  /** Times are printed in ISO style and in a zone whose name matches. */
+  printsIso(zone: RegExp): boolean {
+    return (
+      this.reported.get('DateStyle')?.startsWith('ISO') === true &&
+      zone.test(this.reported.get('TimeZone') ?? '')
+    );
   }
 
   /** Called before and after each message; between transactions the connection may be given back. */
@@ -209,13 +226,23 @@ export class SessionState implements Holder {
     this.relayBegun = false;
     this.relay = new Relay(
       backend,
-      (frame) => this.output.write(frame.raw),
+      (frame) => this.asynchronous(frame),
       () => {
         this.output.flush();
         return this.output.backlog;
       },
     );
+    this.reported = backend.parameters;
     return backend.parameters;
+  }
+
+  /** Passes on what comes at any time: notices, notifications, and what a setting has become. */
+  private asynchronous(frame: Frame): void {
+    if (frame.type === PARAMETER_STATUS) {
+      const { name, value } = decodeParameterStatus(frame.body);
+      this.reported = new Map(this.reported).set(name, value);
+    }
+    this.output.write(frame.raw);
   }
 
   /** The connection to the read model, inside the session's transaction if there is one. */
