@@ -68,9 +68,13 @@ export class Repository {
     const recordKey = plainKey(Prefix.key, agg);
     const record = await this.store.get(recordKey);
     if (record === null) throw new DatabaseError(SqlState.dataCorrupted, "an aggregate's key is missing");
-    const key = new SealKey(0, this.sealer.open(recordKey, record));
+    const key = this.openKey(agg, record);
     this.aggregateKeys.set(name, key);
     return key;
+  }
+
+  openKey(agg: Buffer, record: Buffer): SealKey {
+    return new SealKey(0, this.sealer.open(plainKey(Prefix.key, agg), record));
   }
 
   // Heads
@@ -81,13 +85,18 @@ export class Repository {
     return { key, value: this.sealer.sealPair(key, head.key, records.encodeHead(head), state) };
   }
 
-  async openHead(agg: Buffer, value: Buffer): Promise<Head> {
+  /** @throws DatabaseError XX001 */
+  openHeadWith(key: SealKey, agg: Buffer, value: Buffer): Head {
     const recordKey = plainKey(Prefix.head, agg);
     const head = records.decodeHead(this.sealer.openFirst(recordKey, value));
+    const state = records.decodeFields(this.sealer.openSecond(recordKey, key, value));
+    return { ...head, agg, key, state };
+  }
+
+  async openHead(agg: Buffer, value: Buffer): Promise<Head> {
+    const head = records.decodeHead(this.sealer.openFirst(plainKey(Prefix.head, agg), value));
     try {
-      const key = await this.aggregateKey(agg);
-      const state = records.decodeFields(this.sealer.openSecond(recordKey, key, value));
-      return { ...head, agg, key, state };
+      return this.openHeadWith(await this.aggregateKey(agg), agg, value);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       throw new DatabaseError(SqlState.dataCorrupted, 'the state of an aggregate cannot be read', {
@@ -138,7 +147,7 @@ export class Repository {
       const [agg, recordKey] = [missing[i], recordKeys[i]];
       if (value === null || agg === undefined || recordKey === undefined) continue;
       try {
-        this.aggregateKeys.set(agg.toString('latin1'), new SealKey(0, this.sealer.open(recordKey, value)));
+        this.aggregateKeys.set(agg.toString('latin1'), this.openKey(agg, value));
       } catch {
         // as above
       }
@@ -160,9 +169,14 @@ export class Repository {
   }
 
   async openEvent(key: Uint8Array, value: Buffer): Promise<StoredEvent> {
-    const header = this.eventHeader(key, value);
     const agg = Buffer.from(key.subarray(1, 1 + AGG_BYTES));
+    const header = this.eventHeader(key, value);
     const own = await this.aggregateKey(agg);
+    return { ...header, agg, body: records.decodeEventBody(this.sealer.openSecond(key, own, value)) };
+  }
+
+  openEventWith(own: SealKey, agg: Buffer, key: Uint8Array, value: Buffer): StoredEvent {
+    const header = this.eventHeader(key, value);
     return { ...header, agg, body: records.decodeEventBody(this.sealer.openSecond(key, own, value)) };
   }
 
@@ -204,10 +218,13 @@ export class Repository {
     key: Uint8Array,
     value: Buffer,
   ): Promise<records.SnapshotRecord & { version: number }> {
-    const own = await this.aggregateKey(agg);
-    const snapshot = records.decodeSnapshot(this.sealer.openSecond(key, own, value));
+    const snapshot = this.openSnapshotWith(await this.aggregateKey(agg), key, value);
     const version = Number(Buffer.from(key).readBigUInt64BE(1 + AGG_BYTES));
     return { ...snapshot, version };
+  }
+
+  openSnapshotWith(own: SealKey, key: Uint8Array, value: Buffer): records.SnapshotRecord {
+    return records.decodeSnapshot(this.sealer.openSecond(key, own, value));
   }
 
   /** The newest snapshot at or before `version`. */

@@ -1,6 +1,8 @@
 import { DatabaseError, SqlState } from '../errors.js';
 import type { Entry, ScanRange, Store, StoredEntry } from './store.js';
 
+const BATCH = 256;
+
 /** A store in memory, for tests: one array sorted by key, searched by halving. */
 export class MemoryStore implements Store {
   readonly #entries: StoredEntry[] = [];
@@ -22,6 +24,17 @@ export class MemoryStore implements Store {
       yield { key: Buffer.from(entry.key), value: Buffer.from(entry.value) };
       this.#mustBeOpen();
     }
+  }
+
+  async *batches(range: ScanRange): AsyncIterable<readonly StoredEntry[]> {
+    let batch: StoredEntry[] = [];
+    for await (const entry of this.scan(range)) {
+      batch.push(entry);
+      if (batch.length < BATCH) continue;
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
   }
 
   async write(entries: readonly Entry[]): Promise<void> {

@@ -31,9 +31,12 @@ declare module 'rocksdb-native' {
 
   /** A streamx Readable. */
   interface Iterator extends AsyncIterable<{ key: Buffer; value: Buffer }> {
+    /** null: nothing is there yet, or any more. */
+    read(): { key: Buffer; value: Buffer } | null;
     destroy(error?: Error): void;
     on(event: 'error', listener: (error: Error) => void): void;
-    once(event: 'close', listener: () => void): void;
+    on(event: 'readable', listener: () => void): void;
+    once(event: 'close' | 'end', listener: () => void): void;
     readonly destroyed: boolean;
   }
 

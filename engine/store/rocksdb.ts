@@ -73,7 +73,21 @@ export class RocksStore implements Store {
     }
   }
 
-  async *scan({ gte, lt, reverse = false, limit = Infinity }: ScanRange): AsyncIterable<StoredEntry> {
+  async *scan(range: ScanRange): AsyncIterable<StoredEntry> {
+    for await (const batch of this.batches(range)) {
+      for (const entry of batch) {
+        yield entry;
+        this.#mustBeOpen();
+      }
+    }
+  }
+
+  async *batches({
+    gte,
+    lt,
+    reverse = false,
+    limit = Infinity,
+  }: ScanRange): AsyncIterable<readonly StoredEntry[]> {
     this.#mustBeOpen();
     // RocksDB takes an empty upper bound for none at all.
     if (limit <= 0 || Buffer.compare(gte, lt) >= 0) return;
@@ -81,13 +95,8 @@ export class RocksStore implements Store {
     const iterator = this.#db.iterator({ gte, lt, reverse, limit, capacity });
     this.#iterators.add(iterator);
     iterator.once('close', () => this.#iterators.delete(iterator));
-    // close() destroys an iterator with an error; with nobody listening that would end the process.
-    iterator.on('error', () => undefined);
     try {
-      for await (const entry of iterator) {
-        yield entry;
-        this.#mustBeOpen();
-      }
+      yield* read(iterator, capacity);
     } catch (cause) {
       throw storeError('read from the store', cause);
     } finally {
@@ -136,6 +145,40 @@ export class RocksStore implements Store {
   #mustBeOpen(): void {
     if (this.#closing !== null) throw closedError();
   }
+}
+
+/** What an iterator has, as it comes; one promise for each read into the binding instead of one for each entry. */
+async function* read(iterator: OpenIterator, size: number): AsyncGenerator<readonly StoredEntry[]> {
+  let state: 'open' | 'ended' | 'closed' = 'open';
+  let failure: Error | null = null;
+  let wake = (): void => undefined;
+  const note = (next: typeof state): void => {
+    if (state === 'open') state = next;
+    wake();
+  };
+  iterator.on('readable', () => wake());
+  iterator.once('end', () => note('ended'));
+  iterator.once('close', () => note('closed'));
+  // close() destroys an iterator with an error; with nobody listening that would end the process.
+  iterator.on('error', (error) => {
+    failure ??= error;
+    note('closed');
+  });
+  const failed = (): Error | null => failure;
+  const now = (): typeof state => state;
+  let batch: StoredEntry[] = [];
+  for (;;) {
+    const entry = failed() === null ? iterator.read() : null;
+    if (entry !== null) batch.push(entry);
+    if (batch.length > 0 && (entry === null || batch.length >= size)) {
+      yield batch;
+      batch = [];
+    } else if (entry === null) {
+      if (now() !== 'open') break;
+      await new Promise<void>((resolve) => (wake = resolve));
+    }
+  }
+  if (now() === 'closed') throw failed() ?? closedError();
 }
 
 function closedError(): DatabaseError {

@@ -39,6 +39,9 @@ export interface Store {
    */
   scan(range: ScanRange): AsyncIterable<StoredEntry>;
 
+  /** The same, some hundred entries at a time: for whoever reads many. No batch is empty. */
+  batches(range: ScanRange): AsyncIterable<readonly StoredEntry[]>;
+
   /** One atomic batch of puts; of two puts to one key the later wins. Visible once resolved, durable after flush(). */
   write(entries: readonly Entry[]): Promise<void>;
 

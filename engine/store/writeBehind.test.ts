@@ -5,16 +5,16 @@ import { WriteBehindStore } from './writeBehind.js';
 
 /** A store whose writes are held back until they are let through. */
 class HeldStore extends MemoryStore {
-  readonly batches: { readonly entries: readonly Entry[]; readonly go: () => void }[] = [];
+  readonly heldBatches: { readonly entries: readonly Entry[]; readonly go: () => void }[] = [];
 
   override async write(entries: readonly Entry[]): Promise<void> {
-    await new Promise<void>((go) => this.batches.push({ entries, go }));
+    await new Promise<void>((go) => this.heldBatches.push({ entries, go }));
     await super.write(entries);
   }
 
   async letThrough(): Promise<number> {
-    while (this.batches[0] === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
-    const [batch] = this.batches.splice(0, 1);
+    while (this.heldBatches[0] === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+    const [batch] = this.heldBatches.splice(0, 1);
     batch?.go();
     return batch?.entries.length ?? 0;
   }

@@ -63,6 +63,11 @@ export class WriteBehindStore implements Store {
     yield* this.#store.scan(range);
   }
 
+  async *batches(range: ScanRange): AsyncIterable<readonly StoredEntry[]> {
+    await this.#settled();
+    yield* this.#store.batches(range);
+  }
+
   async write(entries: readonly Entry[]): Promise<void> {
     this.enqueue(entries);
     await this.#settled();

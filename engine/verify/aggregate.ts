@@ -1,18 +1,9 @@
 import { Prefix, plainKey, prefixRange, versionKey } from '../codec/keys.js';
-import {
-  commitHash,
-  decodeFields,
-  eventLeaf,
-  storeLeaf,
-  type LogEntry,
-  type SnapshotRecord,
-} from '../codec/records.js';
+import type { LogEntry, SnapshotRecord } from '../codec/records.js';
 import { DatabaseError } from '../errors.js';
-import { applyEvent } from '../fold.js';
-import type { Head, Repository, StoredEvent } from '../repository.js';
-import { toStateRow } from '../rows.js';
-import { appendLeaf, frontierRoot, type Frontier } from '../tree.js';
-import type { Fields, StateRow } from '../types.js';
+import type { Repository, StoredEvent } from '../repository.js';
+import type { StateRow } from '../types.js';
+import { fault, Recomputation, type Fault } from './recompute.js';
 
 /** The first thing found wrong. */
 export interface Failure {
@@ -51,80 +42,31 @@ export async function verifyAggregate(
   return 'state' in outcome ? outcome : { ...(await nameOf(repository, agg, last)), ...outcome };
 }
 
-type Fault = Pick<Failure, 'version' | 'reason'>;
-
-function fault(version: number, reason: string): Fault {
-  return { version: String(version), reason };
-}
-
 async function recompute(
   repository: Repository,
   agg: Buffer,
   last: number,
   check: StoreCheck,
 ): Promise<{ readonly state: StateRow } | Fault> {
-  let frontier: Frontier = [];
-  let state: Fields = {};
-  let first: StoredEvent | null = null;
-  let latest: StoredEvent | null = null;
   const snapshots = await snapshotsOf(repository, agg).catch(why);
   if (typeof snapshots === 'string') return fault(last, `a snapshot: ${snapshots}`);
+  const recomputation = new Recomputation(repository, agg);
   for await (const { version, event } of eventsOf(repository, agg, last)) {
     if (typeof event === 'string') return fault(version, event);
-    first ??= event;
-    if (event.version !== version || !belongs(repository, agg, event, first))
-      return fault(version, 'the event stored here belongs to another place');
-    if (!commitHash(event.body).equals(event.commit))
-      return fault(version, 'payload and metadata are not what was hashed');
-    const leaf = eventLeaf(event);
-    frontier = appendLeaf(frontier, version - 1, leaf);
-    const wrong = await check(event, storeLeaf(event.type, event.id, version, leaf, frontierRoot(frontier)));
+    const leaf = recomputation.add(event);
+    if (!Buffer.isBuffer(leaf)) return leaf;
+    const wrong = await check(event, leaf);
     if (wrong !== null) return fault(version, wrong);
-    state = applyEvent(state, decodeFields(event.body.payload));
-    latest = event;
     const snapshot = snapshots.get(version);
-    if (snapshot !== undefined && !isFold(snapshot, { first, latest, frontier, state }))
-      return fault(version, 'the snapshot is not the fold of the events');
+    const stale = snapshot === undefined ? null : recomputation.snapshotFault(snapshot);
+    if (stale !== null) return stale;
   }
-  return first === null || latest === null
-    ? fault(last, 'the events are missing')
-    : checkHead(repository, agg, last, { first, latest, frontier, state });
-}
-
-/** An aggregate's key is made from its type and id, so an event tells by them whether it is in its place. */
-function belongs(repository: Repository, agg: Buffer, event: StoredEvent, first: StoredEvent): boolean {
-  if (event !== first) return event.type === first.type && event.id === first.id;
-  return repository.index.aggregate(agg.readUInt32BE(0), event.type, event.id).equals(agg);
-}
-
-interface Recomputed {
-  readonly first: StoredEvent;
-  readonly latest: StoredEvent;
-  readonly frontier: Frontier;
-  readonly state: Fields;
-}
-
-async function checkHead(
-  repository: Repository,
-  agg: Buffer,
-  last: number,
-  { first, latest, frontier, state }: Recomputed,
-): Promise<{ readonly state: StateRow } | Fault> {
-  let head: Head | null;
+  if (recomputation.version === 0) return fault(last, 'the events are missing');
   try {
-    head = await repository.head(agg);
+    return recomputation.finish(await repository.head(agg), last);
   } catch (error) {
     return fault(last, `the head: ${why(error)}`);
   }
-  if (head === null) return fault(last, 'the head is missing');
-  if (head.version !== last || head.position !== latest.position || head.createdAt !== first.recordedAt)
-    return fault(last, 'the head names another version than the newest event');
-  if (head.updatedAt !== latest.recordedAt || head.archived)
-    return fault(last, 'the head shows other times or flags than its events');
-  if (!frontierRoot(head.frontier).equals(frontierRoot(frontier)))
-    return fault(last, "the aggregate's tree is not what its events give");
-  if (!sameFields(head.state, state)) return fault(last, 'the state is not the fold of the events');
-  return { state: toStateRow(head) };
 }
 
 /**
@@ -192,16 +134,6 @@ async function nameOf(
   return { type: '?', id: '?' };
 }
 
-/** Everything AS OF takes from a snapshot is held against the fold. */
-function isFold(snapshot: SnapshotRecord, { first, latest, state }: Recomputed): boolean {
-  return (
-    snapshot.position === latest.position &&
-    snapshot.createdAt === first.recordedAt &&
-    snapshot.updatedAt === latest.recordedAt &&
-    sameFields(decodeFields(snapshot.state), state)
-  );
-}
-
 async function snapshotsOf(repository: Repository, agg: Buffer): Promise<Map<number, SnapshotRecord>> {
   const found = new Map<number, SnapshotRecord>();
   for await (const { key, value } of repository.store.scan(prefixRange(Prefix.snapshot, agg))) {
@@ -209,9 +141,4 @@ async function snapshotsOf(repository: Repository, agg: Buffer): Promise<Map<num
     found.set(snapshot.version, snapshot);
   }
   return found;
-}
-
-function sameFields(a: Fields, b: Fields): boolean {
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((n) => Object.hasOwn(b, n) && a[n] === b[n]);
 }

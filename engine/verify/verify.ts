@@ -8,11 +8,12 @@ import type { LogEntry } from '../codec/records.js';
 import type { Checkpoints } from '../checkpoint.js';
 import { isInternalType } from '../catalogue.js';
 import { DatabaseError, SqlState } from '../errors.js';
-import type { Head, Repository } from '../repository.js';
+import type { Head, Repository, StoredEvent } from '../repository.js';
 import { appendLeaf, frontierRoot, type Frontier } from '../tree.js';
 import type { Progress } from '../codec/records.js';
 import type { StateRow } from '../types.js';
 import { entryFault, verifyAggregate, type Failure } from './aggregate.js';
+import { scanAggregates } from './scan.js';
 
 const READ_MODEL_BATCH = 500;
 /** leaf(32) ‖ agg(20) ‖ version(8) ‖ time(8) */
@@ -51,6 +52,7 @@ export class StoreVerifier {
   /** The total order as read: leaf, agg, version and time of each position. */
   private order: Buffer = Buffer.alloc(0);
   private readonly lastVersions = new Map<string, number>();
+  private folded: StateRow[] = [];
 
   constructor(
     private readonly repository: Repository,
@@ -62,33 +64,23 @@ export class StoreVerifier {
   /** @param typePrefix only aggregates whose agg starts with these bytes */
   async run(typePrefix: Buffer): Promise<VerifyReport> {
     await this.readLog();
-    let aggregates = 0;
-    let events = 0;
-    let folded: StateRow[] = [];
-    for (const group of this.groups(typePrefix)) {
+    const wanted = [...this.lastVersions].filter(([name]) => name.startsWith(typePrefix.toString('latin1')));
+    const events = wanted.reduce((sum, [, last]) => sum + last, 0);
+    const left = await this.verifyByScan(typePrefix, new Map(wanted));
+    for (const group of groupsOf(left)) {
       this.options.signal?.throwIfAborted();
       const outcomes = await Promise.all(
-        group.map(({ agg, last }) =>
-          verifyAggregate(this.repository, agg, last, (event, leaf) =>
-            entryFault(this.entryAt(event.position), event, leaf),
-          ),
-        ),
+        group.map(({ agg, last }) => verifyAggregate(this.repository, agg, last, this.check)),
       );
       for (const outcome of outcomes) {
         if ('reason' in outcome) fail(outcome);
-        if (!isInternalType(outcome.state.aggregateType)) folded.push(outcome.state);
-      }
-      aggregates += group.length;
-      events += group.reduce((sum, { last }) => sum + last, 0);
-      if (folded.length >= READ_MODEL_BATCH) {
-        await this.compare(folded);
-        folded = [];
+        await this.fold(outcome.state);
       }
     }
-    await this.compare(folded);
+    await this.compareFolded();
     const checked = await this.verifyTree();
     return {
-      aggregates,
+      aggregates: wanted.length,
       events,
       size: this.progress.position,
       root: frontierRoot(this.progress.frontier).toString('hex'),
@@ -96,21 +88,36 @@ export class StoreVerifier {
     };
   }
 
-  /** The aggregates to verify, some at a time, so that one's reading overlaps with another's hashing. */
-  private *groups(typePrefix: Buffer): Generator<{ agg: Buffer; last: number }[]> {
-    let group: { agg: Buffer; last: number }[] = [];
-    for (const [name, last] of this.lastVersions) {
-      const agg = Buffer.from(name, 'latin1');
-      if (!agg.subarray(0, typePrefix.length).equals(typePrefix)) continue;
-      group.push({ agg, last });
-      if (group.length < CONCURRENT) continue;
-      yield group;
-      group = [];
+  private readonly check = (event: StoredEvent, leaf: Buffer): string | null =>
+    entryFault(this.entryAt(event.position), event, leaf);
+
+  /** Verifies what is sound in one pass. @returns the aggregates that have to be looked at one by one */
+  private async verifyByScan(
+    typePrefix: Buffer,
+    wanted: Map<string, number>,
+  ): Promise<ReadonlyMap<string, number>> {
+    const options = {
+      last: (agg: Buffer) => wanted.get(agg.toString('latin1')),
+      check: this.check,
+      signal: this.options.signal,
+    };
+    for await (const { agg, state } of scanAggregates(this.repository, typePrefix, options)) {
+      if (state === null) continue;
+      wanted.delete(agg.toString('latin1'));
+      await this.fold(state);
     }
-    if (group.length > 0) yield group;
+    return wanted;
   }
 
-  private async compare(states: readonly StateRow[]): Promise<void> {
+  private async fold(state: StateRow): Promise<void> {
+    if (isInternalType(state.aggregateType)) return;
+    this.folded.push(state);
+    if (this.folded.length >= READ_MODEL_BATCH) await this.compareFolded();
+  }
+
+  private async compareFolded(): Promise<void> {
+    const states = this.folded;
+    this.folded = [];
     const difference = states.length > 0 ? await this.options.compare?.(states) : null;
     if (difference === null || difference === undefined) return;
     const { state, reason } = difference;
@@ -235,4 +242,16 @@ export class StoreVerifier {
       reason: `position ${position}: ${reason}`,
     });
   }
+}
+
+/** The aggregates to verify one by one, some at a time, so that one's reading overlaps with another's hashing. */
+function* groupsOf(aggregates: ReadonlyMap<string, number>): Generator<{ agg: Buffer; last: number }[]> {
+  let group: { agg: Buffer; last: number }[] = [];
+  for (const [name, last] of aggregates) {
+    group.push({ agg: Buffer.from(name, 'latin1'), last });
+    if (group.length < CONCURRENT) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
 }
