@@ -30,6 +30,9 @@ interface Described {
   readonly number: number;
 }
 
+/** Of the internal types. */
+const DEFAULT_THRESHOLD = 25;
+
 /** Immutable: a change gives a new catalogue, so a failed request leaves no trace. */
 export class Catalogue {
   readonly schema: Schema;
@@ -47,6 +50,11 @@ export class Catalogue {
   /** The number in keys of a type, null if there is no such type. */
   typeNumber(type: string): number | null {
     return INTERNAL.get(type) ?? this.types.get(type)?.number ?? null;
+  }
+
+  /** A snapshot is kept every so many versions; it is part of a type's declaration and never changes. */
+  snapshotThreshold(type: string): number {
+    return this.schema.aggregates.get(type)?.snapshotThreshold ?? DEFAULT_THRESHOLD;
   }
 
   /** The catalogue with a type as the state of its `eventful.schema` aggregate describes it. */

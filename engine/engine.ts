@@ -243,14 +243,7 @@ export class Engine implements ProjectionSource {
   async *allStates(aggregateType: string): AsyncGenerator<readonly StateRow[]> {
     const number = this.catalogue.typeNumber(aggregateType);
     if (number === null) return;
-    let batch: StateRow[] = [];
-    for await (const head of this.repository.scanHeads(typePrefix(number))) {
-      batch.push(toStateRow(head));
-      if (batch.length < BATCH) continue;
-      yield batch;
-      batch = [];
-    }
-    if (batch.length > 0) yield batch;
+    for await (const heads of this.repository.headBatches(typePrefix(number))) yield heads.map(toStateRow);
   }
 
   private committed(group: CommittedGroup): void {
@@ -360,8 +353,8 @@ export class Engine implements ProjectionSource {
 
 async function loadCatalogue(repository: Repository): Promise<Catalogue> {
   const heads: Head[] = [];
-  for await (const head of repository.scanHeads(typePrefix(internalTypeNumber(SCHEMA_TYPE))))
-    heads.push(head);
+  for await (const batch of repository.headBatches(typePrefix(internalTypeNumber(SCHEMA_TYPE))))
+    heads.push(...batch);
   // In the order they were made, so that the catalogue lists them as they were declared.
   heads.sort((a, b) => a.createdAt - b.createdAt || a.position - b.position);
   return heads.reduce((catalogue, head) => catalogue.with(head.id, head.state), Catalogues.empty);

@@ -2,16 +2,19 @@
 import type { Catalogue } from './catalogue.js';
 import { SCHEMA_TYPE, TOKEN_TYPE } from './catalogue.js';
 import { Prefix, prefixRange, typePrefix, versionKey } from './codec/keys.js';
-import { decodeFields } from './codec/records.js';
 import type { CommitLoop } from './commit/loop.js';
 import { DatabaseError, SqlState } from './errors.js';
-import { applyEvent } from './fold.js';
+import { foldEvent, LookBack, stateBefore, type PlainState } from './lookBack.js';
 import type { Head, Repository, StoredEvent } from './repository.js';
 import { toEventRow, toStateRow } from './rows.js';
+import { AggregateCursor } from './store/cursor.js';
+import type { StoredEntry } from './store/store.js';
 import type { AsOf, EventRow, HistoryRow, StateRow } from './types.js';
 
 /** Rows handed over at a time. */
 const BATCH = 256;
+/** Events of one aggregate that are read in a scan; a longer past is looked up from its snapshots. */
+const SCANNED_VERSIONS_MAX = 64;
 
 /** What to read of the event log; null or absent means no restriction. Bounds are inclusive. */
 export interface EventFilter {
@@ -29,13 +32,15 @@ export interface EventFilter {
 /** Which aggregates of a type; null means all. */
 export type Ids = readonly string[] | null;
 
-type PlainState = Omit<Head, 'agg' | 'key' | 'frontier'>;
-
 export class Reader {
+  private readonly lookBack: LookBack;
+
   constructor(
     private readonly repository: Repository,
     private readonly loop: CommitLoop,
-  ) {}
+  ) {
+    this.lookBack = new LookBack(repository, (type) => this.catalogue.snapshotThreshold(type));
+  }
 
   private get catalogue(): Catalogue {
     return this.loop.state.catalogue;
@@ -57,19 +62,62 @@ export class Reader {
    */
   async *states(type: string, ids: Ids, asOf: AsOf | null, signal?: AbortSignal): AsyncGenerator<StateRow[]> {
     const limit = asOf?.kind === 'version' ? null : await this.positionLimit(asOf);
-    for await (const heads of batches(this.heads(type, ids), BATCH)) {
+    const at = (head: Head): Promise<PlainState | null> =>
+      asOf?.kind === 'version'
+        ? this.lookBack.atVersion(head, Number(asOf.version))
+        : this.lookBack.atPosition(head, limit ?? this.position);
+    for await (const heads of this.headBatches(type, ids)) {
       signal?.throwIfAborted();
-      // Side by side, so that one's reading overlaps with another's decrypting.
-      const states = await Promise.all(
-        heads.map((head) =>
-          asOf?.kind === 'version'
-            ? this.atVersion(head, Number(asOf.version))
-            : this.atPosition(head, limit ?? this.position),
-        ),
-      );
+      const states =
+        limit !== null && ids === null && isWorthScanning(heads, limit)
+          ? await this.scannedAt(heads, limit, signal)
+          : // Side by side, so that one's reading overlaps with another's decrypting.
+            await Promise.all(heads.map(at));
       const rows = states.filter((state) => state !== null).map(toStateRow);
       if (rows.length > 0) yield rows;
     }
+  }
+
+  /** States at a position, from the events of neighbouring aggregates read in one go. */
+  private async scannedAt(
+    heads: readonly Head[],
+    limit: number,
+    signal: AbortSignal | undefined,
+  ): Promise<(PlainState | null)[]> {
+    const [first, last] = [heads[0], heads.at(-1)];
+    if (first === undefined || last === undefined) return [];
+    const events = new AggregateCursor(this.repository.store, {
+      gte: versionKey(Prefix.event, first.agg, 0),
+      lt: versionKey(Prefix.event, last.agg, Number.MAX_SAFE_INTEGER),
+    });
+    const states: (PlainState | null)[] = [];
+    try {
+      for (const head of heads) {
+        if (head.position <= limit) {
+          states.push(head);
+          continue;
+        }
+        signal?.throwIfAborted();
+        if (head.version > SCANNED_VERSIONS_MAX) states.push(await this.lookBack.atPosition(head, limit));
+        else states.push(this.foldUpTo(head, await events.of(head.agg), limit));
+      }
+    } finally {
+      await events.close();
+    }
+    return states;
+  }
+
+  private foldUpTo(head: Head, sealed: readonly StoredEntry[], limit: number): PlainState | null {
+    let state = stateBefore(head);
+    for (const { key, value } of sealed) {
+      const event = this.repository.openEventWith(head.key, head.agg, key, value);
+      if (event.position > limit) return state.version === 0 ? null : state;
+      if (event.version !== state.version + 1) break;
+      state = foldEvent(state, event);
+    }
+    throw new DatabaseError(SqlState.dataCorrupted, 'an event is missing', {
+      detail: `aggregate "${head.type}": version ${state.version + 1} is not stored.`,
+    });
   }
 
   async count(type: string): Promise<number> {
@@ -144,64 +192,26 @@ export class Reader {
     return this.position;
   }
 
-  private async *heads(type: string, ids: Ids): AsyncGenerator<Head> {
+  private async *headBatches(type: string, ids: Ids): AsyncGenerator<Head[]> {
     const number = this.catalogue.typeNumber(type);
     if (number === null) return;
     if (ids === null) {
-      yield* this.repository.scanHeads(typePrefix(number));
+      yield* this.repository.headBatches(typePrefix(number));
       return;
     }
+    let batch: Head[] = [];
     for (const id of new Set(ids)) {
       const head = await this.loop.head(type, id);
-      if (head !== null) yield head;
+      if (head !== null) batch.push(head);
+      if (batch.length < BATCH) continue;
+      yield batch;
+      batch = [];
     }
+    if (batch.length > 0) yield batch;
   }
 
-  private async atVersion(head: Head, version: number): Promise<PlainState | null> {
-    if (version < 1 || version > head.version) return null;
-    if (version === head.version) return head;
-    const snapshot = await this.repository.snapshotAt(head.agg, version);
-    let state: PlainState = {
-      ...head,
-      version: snapshot?.version ?? 0,
-      position: snapshot?.position ?? 0,
-      updatedAt: snapshot?.updatedAt ?? 0,
-      archived: false,
-      state: snapshot === null ? {} : decodeFields(snapshot.state),
-    };
-    if (state.version < version) {
-      for await (const event of this.repository.scanEvents(head.agg, state.version + 1, version))
-        state = foldEvent(state, event);
-    }
-    if (state.version !== version)
-      throw new DatabaseError(SqlState.dataCorrupted, 'an event is missing', {
-        detail: `aggregate "${head.type}": version ${state.version + 1} is not stored.`,
-      });
-    return state;
-  }
-
-  private async atPosition(head: Head, position: number): Promise<PlainState | null> {
-    if (head.position <= position) return head;
-    // The last version at or before the position, by the positions in the events' headers.
-    let low = 0;
-    let high = head.version - 1;
-    while (low < high) {
-      const middle = Math.floor((low + high + 1) / 2);
-      if ((await this.positionOf(head, middle)) <= position) low = middle;
-      else high = middle - 1;
-    }
-    if (low === 0 || (await this.positionOf(head, low)) > position) return null;
-    return this.atVersion(head, low);
-  }
-
-  private async positionOf(head: Head, version: number): Promise<number> {
-    const key = versionKey(Prefix.event, head.agg, version);
-    const value = await this.repository.store.get(key);
-    if (value === null)
-      throw new DatabaseError(SqlState.dataCorrupted, 'an event is missing', {
-        detail: `aggregate "${head.type}": version ${version} is not stored.`,
-      });
-    return this.repository.eventHeader(key, value).position;
+  private async *heads(type: string, ids: Ids): AsyncGenerator<Head> {
+    for await (const heads of this.headBatches(type, ids)) yield* heads;
   }
 
   private async *byAggregate(
@@ -252,14 +262,13 @@ export class Reader {
   }
 }
 
-function foldEvent(state: PlainState, event: StoredEvent): PlainState {
-  return {
-    ...state,
-    version: event.version,
-    position: event.position,
-    updatedAt: event.recordedAt,
-    state: applyEvent(state.state, decodeFields(event.body.payload)),
-  };
+/** Reading all events between is cheaper than looking up each aggregate's, if enough of them have to look back. */
+function isWorthScanning(heads: readonly Head[], limit: number): boolean {
+  const changed = heads.filter(
+    ({ position, version }) => position > limit && version <= SCANNED_VERSIONS_MAX,
+  );
+  const between = heads.reduce((sum, { version }) => sum + version, 0);
+  return between <= changed.length * SCANNED_VERSIONS_MAX;
 }
 
 function matches(event: StoredEvent, filter: EventFilter): boolean {
@@ -274,15 +283,4 @@ function matches(event: StoredEvent, filter: EventFilter): boolean {
     version >= (filter.fromVersion ?? version) &&
     version <= (filter.toVersion ?? version)
   );
-}
-
-async function* batches<T>(source: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
-  let batch: T[] = [];
-  for await (const item of source) {
-    batch.push(item);
-    if (batch.length < size) continue;
-    yield batch;
-    batch = [];
-  }
-  if (batch.length > 0) yield batch;
 }

@@ -7,6 +7,7 @@ import type { Keyring } from './crypto/keyring.js';
 import { SealKey, Sealer } from './crypto/seal.js';
 import {
   AGG_BYTES,
+  aggOf,
   Index,
   Prefix,
   metaKey,
@@ -18,14 +19,13 @@ import {
 import * as records from './codec/records.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { LruMap } from './lru.js';
+import { AggregateCursor } from './store/cursor.js';
 import type { Entry } from './store/store.js';
 import type { WriteBehindStore } from './store/writeBehind.js';
 import type { Fields } from './types.js';
 
 const KEY_CACHE = 100_000;
 const PROGRESS = metaKey('progress');
-/** Heads whose keys are read together. */
-const SCAN_BATCH = 256;
 
 /** A head with its state, ready to fold on. Never changed in place. */
 export interface Head extends records.HeadRecord {
@@ -121,37 +121,28 @@ export class Repository {
     );
   }
 
-  /** All heads whose agg starts with `prefix`, in key order. */
-  async *scanHeads(prefix: Buffer = Buffer.alloc(0)): AsyncGenerator<Head> {
-    let found: { agg: Buffer; value: Buffer }[] = [];
-    for await (const { key, value } of this.store.scan(prefixRange(Prefix.head, prefix))) {
-      found.push({ agg: Buffer.from(key.subarray(1)), value });
-      if (found.length < SCAN_BATCH) continue;
-      yield* this.openHeads(found);
-      found = [];
-    }
-    yield* this.openHeads(found);
-  }
-
-  private async *openHeads(found: readonly { agg: Buffer; value: Buffer }[]): AsyncGenerator<Head> {
-    await this.loadKeys(found.map(({ agg }) => agg));
-    for (const { agg, value } of found) yield await this.openHead(agg, value);
-  }
-
-  /** Reads the keys of many aggregates at once; what cannot be read is met again, and named, one by one. */
-  private async loadKeys(aggs: readonly Buffer[]): Promise<void> {
-    const missing = aggs.filter((agg) => this.aggregateKeys.get(agg.toString('latin1')) === undefined);
-    const recordKeys = missing.map((agg) => plainKey(Prefix.key, agg));
-    const values = await this.store.getMany(recordKeys).catch(() => []);
-    for (const [i, value] of values.entries()) {
-      const [agg, recordKey] = [missing[i], recordKeys[i]];
-      if (value === null || agg === undefined || recordKey === undefined) continue;
-      try {
-        this.aggregateKeys.set(agg.toString('latin1'), this.openKey(agg, value));
-      } catch {
-        // as above
+  /** All heads whose agg starts with `prefix`, in key order, some hundred at a time. */
+  async *headBatches(prefix: Buffer = Buffer.alloc(0)): AsyncGenerator<Head[]> {
+    const keys = new AggregateCursor(this.store, prefixRange(Prefix.key, prefix));
+    try {
+      for await (const batch of this.store.batches(prefixRange(Prefix.head, prefix))) {
+        const heads: Head[] = [];
+        for (const { key, value } of batch) heads.push(await this.openScanned(keys, aggOf(key), value));
+        yield heads;
       }
+    } finally {
+      await keys.close();
     }
+  }
+
+  private async openScanned(keys: AggregateCursor, agg: Buffer, value: Buffer): Promise<Head> {
+    const [record] = await keys.of(agg);
+    try {
+      if (record !== undefined) return this.openHeadWith(this.openKey(agg, record.value), agg, value);
+    } catch {
+      // Met again below, where the error names the aggregate.
+    }
+    return this.openHead(agg, value);
   }
 
   // Events
@@ -169,7 +160,7 @@ export class Repository {
   }
 
   async openEvent(key: Uint8Array, value: Buffer): Promise<StoredEvent> {
-    const agg = Buffer.from(key.subarray(1, 1 + AGG_BYTES));
+    const agg = aggOf(key);
     const header = this.eventHeader(key, value);
     const own = await this.aggregateKey(agg);
     return { ...header, agg, body: records.decodeEventBody(this.sealer.openSecond(key, own, value)) };
@@ -195,6 +186,36 @@ export class Repository {
         return value === null || key === undefined ? null : this.openEvent(key, value);
       }),
     );
+  }
+
+  /** A snapshot, if asked for, and the events of versions `from` through `to`, in one read. */
+  async segment(
+    head: Head,
+    snapshotVersion: number | null,
+    from: number,
+    to: number,
+  ): Promise<{ snapshot: records.SnapshotRecord | null; events: (StoredEvent | null)[] }> {
+    const { agg, key: own } = head;
+    const keys: Buffer[] = [];
+    for (let version = from; version <= to; version++) keys.push(versionKey(Prefix.event, agg, version));
+    const snapshotKey = snapshotVersion === null ? null : versionKey(Prefix.snapshot, agg, snapshotVersion);
+    const values = await this.store.getMany(snapshotKey === null ? keys : [...keys, snapshotKey]);
+    const sealed = snapshotKey === null ? null : (values.pop() ?? null);
+    return {
+      snapshot:
+        snapshotKey === null || sealed === null ? null : this.openSnapshotWith(own, snapshotKey, sealed),
+      events: values.map((value, i) => {
+        const key = keys[i];
+        return value === null || key === undefined ? null : this.openEventWith(own, agg, key, value);
+      }),
+    };
+  }
+
+  /** Where a version stands in the total order; null when it is not stored. */
+  async positionOf(agg: Buffer, version: number): Promise<number | null> {
+    const key = versionKey(Prefix.event, agg, version);
+    const value = await this.store.get(key);
+    return value === null ? null : this.eventHeader(key, value).position;
   }
 
   /** The events of one aggregate from version `from` through `to`, in order. */

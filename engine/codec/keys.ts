@@ -32,6 +32,11 @@ export const Prefix = {
 } as const;
 type PrefixByte = (typeof Prefix)[keyof typeof Prefix];
 
+/** The agg in a record's key. */
+export function aggOf(key: Uint8Array): Buffer {
+  return Buffer.from(key.subarray(1, 1 + AGG_BYTES));
+}
+
 function writeU64(target: Buffer, value: number, offset: number): void {
   target.writeUInt32BE(Math.floor(value / 0x1_0000_0000), offset);
   target.writeUInt32BE(value >>> 0, offset + 4);

@@ -52,9 +52,14 @@ class HeldLog extends MemoryLog {
   }
 }
 
-/** Counts the events that scans give out. */
+/** Counts the events that are read. */
 class CountingStore extends MemoryStore {
   events = 0;
+
+  override async getMany(keys: readonly Uint8Array[]): Promise<(Buffer | null)[]> {
+    this.events += keys.filter((key) => key[0] === Prefix.event).length;
+    return super.getMany(keys);
+  }
 
   override async *scan(range: ScanRange): AsyncIterable<StoredEntry> {
     for await (const entry of super.scan(range)) {
@@ -250,6 +255,16 @@ describe('looking back', () => {
           expect((await engine.state('note', id))?.fields).toEqual(expected.at(-1));
         }
         expect(await collect(engine.events({ aggregateType: 'note' }))).toHaveLength(steps.length);
+        const then = new Map<string, Fields>();
+        const byId = (a: { id: string }, b: { id: string }): number => a.id.localeCompare(b.id);
+        for (const event of await collect(engine.events({ aggregateType: 'note' }))) {
+          then.set(event.aggregateId, applyEvent(then.get(event.aggregateId) ?? {}, event.payload));
+          const asOf = { kind: 'position', position: event.position } as const;
+          const rows = await collect<StateRow>(engine.states('note', null, asOf));
+          expect(rows.map(({ aggregateId: id, fields }) => ({ id, fields })).sort(byId)).toEqual(
+            [...then].map(([id, fields]) => ({ id, fields })).sort(byId),
+          );
+        }
       }),
       { numRuns: 25 },
     );

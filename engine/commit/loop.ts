@@ -21,7 +21,6 @@ import { Group, headName, rowOf, type Appended, type Existing, type Staged } fro
 const HEAD_CACHE = 50_000;
 /** Events that one group may gather; a single larger request still goes through alone. */
 const GROUP_EVENTS_MAX = 8192;
-const DEFAULT_THRESHOLD = 25;
 
 interface Waiting {
   readonly events: readonly NewEvent[];
@@ -156,8 +155,7 @@ export class CommitLoop {
     newKeys: readonly Entry[],
     durable: boolean,
   ): Promise<void> {
-    const thresholdOf = (type: string): number =>
-      group.catalogue.schema.aggregates.get(type)?.snapshotThreshold ?? DEFAULT_THRESHOLD;
+    const thresholdOf = (type: string): number => group.catalogue.snapshotThreshold(type);
     const before = this.state.progress;
     const { entries, progress } = encodeGroupEntries(
       this.repository,

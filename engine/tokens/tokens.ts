@@ -9,7 +9,7 @@ import { typePrefix } from '../codec/keys.js';
 import type { CommitLoop } from '../commit/loop.js';
 import { rawPublicKey } from '../crypto/keyring.js';
 import { DatabaseError, SqlState } from '../errors.js';
-import type { Repository } from '../repository.js';
+import type { Head, Repository } from '../repository.js';
 import { sha256 } from '../crypto/hash.js';
 import type { Fields, Grant, Writer } from '../types.js';
 import { formatGrant, parseGrant } from './grants.js';
@@ -211,20 +211,22 @@ export class Tokens {
 
   /** Every token on record, never its secret. */
   async *all(): AsyncGenerator<TokenRecord> {
-    for await (const head of this.repository.scanHeads(typePrefix(internalTypeNumber(TOKEN_TYPE)))) {
-      const { state } = head;
-      const limit = state['write_limit'];
-      yield {
-        tokenId: head.id,
-        identifierType: state['identifier_type'] ?? '',
-        identifierId: state['identifier_id'] ?? '',
-        grants: JSON.parse(state['grants'] ?? '[]') as string[],
-        notBefore: BigInt(state['not_before'] ?? '0'),
-        expiresAt: BigInt(state['expires_at'] ?? '0'),
-        issuedAt: BigInt(state['issued_at'] ?? '0'),
-        writeLimit: limit === null || limit === undefined ? null : BigInt(limit),
-        revoked: state['revoked'] === 'true',
-      };
-    }
+    const prefix = typePrefix(internalTypeNumber(TOKEN_TYPE));
+    for await (const heads of this.repository.headBatches(prefix)) yield* heads.map(recordOf);
   }
+}
+
+function recordOf({ id, state }: Head): TokenRecord {
+  const limit = state['write_limit'];
+  return {
+    tokenId: id,
+    identifierType: state['identifier_type'] ?? '',
+    identifierId: state['identifier_id'] ?? '',
+    grants: JSON.parse(state['grants'] ?? '[]') as string[],
+    notBefore: BigInt(state['not_before'] ?? '0'),
+    expiresAt: BigInt(state['expires_at'] ?? '0'),
+    issuedAt: BigInt(state['issued_at'] ?? '0'),
+    writeLimit: limit === null || limit === undefined ? null : BigInt(limit),
+    revoked: state['revoked'] === 'true',
+  };
 }

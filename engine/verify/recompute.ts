@@ -1,4 +1,3 @@
-import { AGG_BYTES } from '../codec/keys.js';
 import { commitHash, decodeFields, eventLeaf, storeLeaf, type SnapshotRecord } from '../codec/records.js';
 import { applyEvent } from '../fold.js';
 import type { Head, Repository, StoredEvent } from '../repository.js';
@@ -78,11 +77,6 @@ export class Recomputation {
     if (event !== first) return event.type === first.type && event.id === first.id;
     return this.repository.index.aggregate(this.agg.readUInt32BE(0), event.type, event.id).equals(this.agg);
   }
-}
-
-/** The agg in a record's key. */
-export function aggOf(key: Buffer): Buffer {
-  return Buffer.from(key.subarray(1, 1 + AGG_BYTES));
 }
 
 function sameFields(a: Fields, b: Fields): boolean {

@@ -3,14 +3,14 @@
  * of their keys. An aggregate in which anything is amiss is only set aside here; to find and name the first fault is
  * for verifyAggregate, which reads it again record by record.
  */
-import { Prefix, prefixRange } from '../codec/keys.js';
+import { aggOf, Prefix, prefixRange } from '../codec/keys.js';
 import { DatabaseError } from '../errors.js';
 import type { Repository, StoredEvent } from '../repository.js';
 import type { SealKey } from '../crypto/seal.js';
 import type { StoredEntry } from '../store/store.js';
 import { AggregateCursor } from '../store/cursor.js';
 import type { StateRow } from '../types.js';
-import { aggOf, Recomputation } from './recompute.js';
+import { Recomputation } from './recompute.js';
 
 export interface Scanned {
   readonly agg: Buffer;

@@ -179,7 +179,7 @@ export class StoreVerifier {
     }
     const heads: Head[] = [];
     try {
-      for await (const head of this.repository.scanHeads()) heads.push(head);
+      for await (const batch of this.repository.headBatches()) heads.push(...batch);
     } catch {
       // A damaged head is named when its aggregate is verified.
     }

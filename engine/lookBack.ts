@@ -1,0 +1,168 @@
+import { decodeFields } from './codec/records.js';
+import { DatabaseError, SqlState } from './errors.js';
+import { applyEvent } from './fold.js';
+import type { Head, Repository, StoredEvent } from './repository.js';
+
+/** A state without what only the commit loop needs of a head. */
+export type PlainState = Omit<Head, 'agg' | 'key' | 'frontier'>;
+
+/** Estimated bytes of the states that are kept, in all and of one segment. */
+const CACHE_BYTES = 32 * 1024 * 1024;
+const SEGMENT_BYTES_MAX = 1024 * 1024;
+/** Above this a segment is too long to keep. */
+const THRESHOLD_MAX = 256;
+
+/** The states from one snapshot (or from nothing) towards the next: `states[k]` is version `base + k`. */
+interface Segment {
+  readonly states: PlainState[];
+  bytes: number;
+}
+
+/**
+ * States as they were. Between two snapshots an aggregate's past is a segment of at most `threshold` versions, read in
+ * one batch and folded once. Events never change, so a folded segment stays right for ever; those used last are kept.
+ */
+export class LookBack {
+  private readonly segments = new Map<string, Segment>();
+  private bytes = 0;
+
+  constructor(
+    private readonly repository: Repository,
+    private readonly thresholdOf: (aggregateType: string) => number,
+  ) {}
+
+  /** null when the aggregate had no such version. @throws DatabaseError XX001 when an event is missing */
+  async atVersion(head: Head, version: number): Promise<PlainState | null> {
+    if (version < 1 || version > head.version) return null;
+    if (version === head.version) return head;
+    const threshold = this.thresholdOf(head.type);
+    if (threshold > THRESHOLD_MAX) return this.fromNearest(head, version);
+    const base = version - (version % threshold);
+    const name = `${base} ${head.agg.toString('latin1')}`;
+    const known = this.segments.get(name);
+    const cached = known?.states[version - base];
+    if (known !== undefined && cached !== undefined) {
+      this.segments.delete(name);
+      this.segments.set(name, known);
+      return cached;
+    }
+    const segment = await this.extend(head, base, version, known);
+    if (segment === null) return this.fromNearest(head, version);
+    this.keep(name, segment, known);
+    return segment.states[version - base] ?? null;
+  }
+
+  /** The last version at or before a position; null when there was none yet. */
+  async atPosition(head: Head, position: number): Promise<PlainState | null> {
+    if (head.position <= position) return head;
+    const threshold = Math.min(this.thresholdOf(head.type), THRESHOLD_MAX);
+    // First the segment, by the positions of the events that begin one, then the version in it.
+    let low = 0;
+    let high = Math.floor((head.version - 1) / threshold);
+    while (low < high) {
+      const middle = Math.floor((low + high + 1) / 2);
+      if ((await this.positionOf(head, middle * threshold)) <= position) low = middle;
+      else high = middle - 1;
+    }
+    let found: PlainState | null = null;
+    const last = Math.min(head.version - 1, low * threshold + threshold - 1);
+    for (let version = Math.max(1, low * threshold); version <= last; version++) {
+      const state = await this.atVersion(head, version);
+      if (state === null || state.position > position) break;
+      found = state;
+    }
+    return found;
+  }
+
+  /** What `known` lacks up to `version`; null when the snapshot it begins with is not there. */
+  private async extend(
+    head: Head,
+    base: number,
+    version: number,
+    known: Segment | undefined,
+  ): Promise<Segment | null> {
+    const from = base + (known?.states.length ?? 1);
+    const wanted = known === undefined && base > 0 ? base : null;
+    const { snapshot, events } = await this.repository.segment(head, wanted, from, version);
+    if (wanted !== null && snapshot === null) return null;
+    const states = known === undefined ? [firstState(head, base, snapshot)] : [...known.states];
+    let bytes = known?.bytes ?? JSON.stringify(states[0]?.state).length;
+    for (const event of events) {
+      const before = states.at(-1);
+      if (event?.version !== base + states.length || before === undefined)
+        throw missing(head, base + states.length);
+      states.push(foldEvent(before, event));
+      bytes += 200 + 2 * event.body.payload.length;
+    }
+    return { states, bytes };
+  }
+
+  private keep(name: string, segment: Segment, before: Segment | undefined): void {
+    this.segments.delete(name);
+    this.bytes -= before?.bytes ?? 0;
+    if (segment.bytes > SEGMENT_BYTES_MAX) return;
+    this.segments.set(name, segment);
+    this.bytes += segment.bytes;
+    for (const [oldest, { bytes }] of this.segments) {
+      if (this.bytes <= CACHE_BYTES) return;
+      this.segments.delete(oldest);
+      this.bytes -= bytes;
+    }
+  }
+
+  /** By scanning from whatever snapshot is the nearest. */
+  private async fromNearest(head: Head, version: number): Promise<PlainState> {
+    const snapshot = await this.repository.snapshotAt(head.agg, version);
+    let state = firstState(head, snapshot?.version ?? 0, snapshot);
+    if (state.version < version) {
+      for await (const event of this.repository.scanEvents(head.agg, state.version + 1, version))
+        state = foldEvent(state, event);
+    }
+    if (state.version !== version) throw missing(head, state.version + 1);
+    return state;
+  }
+
+  private async positionOf(head: Head, version: number): Promise<number> {
+    const position = await this.repository.positionOf(head.agg, version);
+    if (position === null) throw missing(head, version);
+    return position;
+  }
+}
+
+function missing(head: Head, version: number): DatabaseError {
+  return new DatabaseError(SqlState.dataCorrupted, 'an event is missing', {
+    detail: `aggregate "${head.type}": version ${version} is not stored.`,
+  });
+}
+
+function firstState(
+  { type, id, createdAt }: Head,
+  version: number,
+  snapshot: { readonly position: number; readonly updatedAt: number; readonly state: Buffer } | null,
+): PlainState {
+  return {
+    type,
+    id,
+    createdAt,
+    version,
+    position: snapshot?.position ?? 0,
+    updatedAt: snapshot?.updatedAt ?? 0,
+    archived: false,
+    state: snapshot === null ? {} : decodeFields(snapshot.state),
+  };
+}
+
+/** The state before an aggregate's first event. */
+export function stateBefore(head: Head): PlainState {
+  return firstState(head, 0, null);
+}
+
+export function foldEvent(state: PlainState, event: StoredEvent): PlainState {
+  return {
+    ...state,
+    version: event.version,
+    position: event.position,
+    updatedAt: event.recordedAt,
+    state: applyEvent(state.state, decodeFields(event.body.payload)),
+  };
+}
