@@ -33,6 +33,8 @@ export interface ReadModelConnection {
 export interface ReadModel {
   /** Everything up to here is in the tables. */
   readonly appliedPosition: bigint;
+  /** The revision of the schema that the tables have. */
+  readonly appliedRevision: bigint;
   /** What the start-up rebuild did; null when there was none. */
   readonly report: RebuildReport | null;
   /** Where it lives. */
@@ -50,6 +52,8 @@ export interface ReadModel {
   /** A statement as superuser, for the server's own use. */
   query(text: string, values?: readonly unknown[]): Promise<Rows>;
   on(event: 'down' | 'up', listener: () => void): void;
+  /** Calls the listener whenever one of the two above has changed; returns the function that ends it. */
+  onApplied(listener: () => void): () => void;
   off(event: 'down' | 'up', listener: () => void): void;
   /** The directory stays, so that the next start only catches up, unless `remove`. */
   stop(options?: { readonly remove?: boolean }): Promise<void>;
@@ -113,6 +117,10 @@ function readModel(
     get appliedPosition() {
       return projector.applied;
     },
+    get appliedRevision() {
+      return projector.appliedRevision;
+    },
+    onApplied: (listener) => projector.onApplied(listener),
     get report() {
       return projector.report;
     },

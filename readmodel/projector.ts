@@ -37,9 +37,10 @@ export interface ProjectorOptions {
  * transaction. A projector that was interrupted anywhere goes on from there.
  */
 export class Projector {
-  private readonly positions = new Waiters(-1n);
+  private readonly positions = new Waiters(-1n, undefined, () => this.tell());
   /** A change of the schema need not have a position, so its revision is waited for as well. */
-  private readonly revisions = new Waiters(-1n);
+  private readonly revisions = new Waiters(-1n, undefined, () => this.tell());
+  private readonly listeners = new Set<() => void>();
   report: RebuildReport | null = null;
   private readonly feed: Feed;
   private readonly mirror: SchemaMirror;
@@ -81,6 +82,21 @@ export class Projector {
 
   get applied(): bigint {
     return this.positions.applied;
+  }
+
+  /** The revision of the schema that the tables have. */
+  get appliedRevision(): bigint {
+    return this.revisions.applied;
+  }
+
+  /** Calls the listener whenever `applied` or `appliedRevision` has changed; returns the function that ends it. */
+  onApplied(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  private tell(): void {
+    for (const listener of this.listeners) listener();
   }
 
   /** Resolves once `position`, and the schema as it is now, are in the tables. */

@@ -19,6 +19,7 @@ export class Waiters {
   constructor(
     applied: bigint,
     private readonly patience = PATIENCE_MS,
+    private readonly onChange: () => void = () => undefined,
   ) {
     this.current = applied;
   }
@@ -58,10 +59,14 @@ export class Waiters {
   /** From now on nothing counts as applied, until the next `advance`. */
   reset(): void {
     this.current = -1n;
+    this.onChange();
   }
 
   advance(position: bigint): void {
-    if (position > this.current) this.current = position;
+    if (position > this.current) {
+      this.current = position;
+      this.onChange();
+    }
     let count = 0;
     while (count < this.queue.length && (this.queue[count]?.position ?? 0n) <= position) count += 1;
     for (const waiter of this.queue.splice(0, count)) waiter.settle();

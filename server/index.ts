@@ -3,16 +3,23 @@ import { openEngine, type StoreKeys } from '../engine/index.js';
 import type { Engine } from '../engine/engine.js';
 import { startReadModel, type Logger, type ReadModel } from '../readmodel/index.js';
 import { prepareParser } from '../sql/parse.js';
+import { LocalHost, type SessionHost, type TlsPair } from './host.js';
 import { Listener } from './listener.js';
+import { OwnPlaces } from './relay/pool.js';
+import { ThreadHost } from './threads/threadHost.js';
 
 export interface ServerOptions extends StoreKeys {
   readonly directory: string;
   readonly host: string;
   readonly port: number;
   readonly socketDirectory: string | null;
-  readonly tls: { readonly cert: string; readonly key: string } | null;
+  /** null: no TLS, so only loopback and the Unix socket are served. */
+  readonly tls: TlsPair | null;
   readonly maxConnections?: number;
+  /** Connections to the read model at once. */
   readonly maxBackends?: number;
+  /** Threads that serve sessions; 0: they are served on the engine's. */
+  readonly sessionThreads?: number;
   /** Where the read model keeps its data; default: memory (/dev/shm). */
   readonly readModelDirectory?: string;
   readonly segmentBytes?: number;
@@ -46,6 +53,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
   });
   let readModel: ReadModel | null = null;
+  let sessions: SessionHost | null = null;
   try {
     readModel = await startReadModel({
       source: engine,
@@ -53,29 +61,41 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       logger,
       onRebuildProgress: options.onRebuildProgress,
     });
+    sessions = sessionHost(options, engine, readModel);
     const listener = await Listener.start({
-      engine,
-      readModel,
+      sessions,
       host: options.host,
       port: options.port,
       socketDirectory: options.socketDirectory,
-      tls: options.tls,
       maxConnections: options.maxConnections ?? MAX_CONNECTIONS,
-      maxBackends: options.maxBackends ?? MAX_BACKENDS,
       logger,
     });
-    return running(engine, readModel, listener);
+    return running(engine, readModel, sessions, listener);
   } catch (error) {
+    await sessions?.close();
     await readModel?.stop();
     await engine.close();
     throw error;
   }
 }
 
-function running(engine: Engine, readModel: ReadModel, listener: Listener): RunningServer {
+function sessionHost(options: ServerOptions, engine: Engine, readModel: ReadModel): SessionHost {
+  const { tls, logger, sessionThreads: threads = 0, maxBackends = MAX_BACKENDS } = options;
+  return threads > 0
+    ? new ThreadHost({ engine, readModel, threads, tls, maxBackends, logger })
+    : new LocalHost({ engine, readModel, tls, places: new OwnPlaces(maxBackends), logger });
+}
+
+function running(
+  engine: Engine,
+  readModel: ReadModel,
+  sessions: SessionHost,
+  listener: Listener,
+): RunningServer {
   let stopping: Promise<void> | null = null;
   const stop = async (removeReadModel: boolean): Promise<void> => {
     await listener.close();
+    await sessions.close();
     await readModel.stop({ remove: removeReadModel });
     await engine.close();
   };

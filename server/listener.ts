@@ -1,56 +1,31 @@
-/** Listens on TCP and on a Unix socket, and keeps count of the connections. */
+/** Listens on TCP and on a Unix socket, keeps count of the connections and hands them to where they are served. */
 import { randomInt } from 'node:crypto';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { createSecureContext } from 'node:tls';
 import { DatabaseError, SqlState } from '../engine/errors.js';
-import type { Engine } from '../engine/engine.js';
-import type { Logger, ReadModel } from '../readmodel/index.js';
-import { StatementCache } from '../sql/cache.js';
-import { Greeting } from './relay/greeting.js';
-import { RelayPool } from './relay/pool.js';
-import { Connection, type ConnectionServices } from './connection.js';
+import type { Logger } from '../readmodel/index.js';
+import type { SessionHost } from './host.js';
 import { encodeErrorResponse } from './protocol/backend/error.js';
 
 export interface ListenOptions {
-  readonly engine: Engine;
-  readonly readModel: ReadModel;
+  readonly sessions: SessionHost;
   readonly host: string;
   /** 0 lets the system choose. */
   readonly port: number;
   /** Directory for `.s.PGSQL.<port>`; null: no Unix socket. */
   readonly socketDirectory: string | null;
-  /** PEM certificate and key; null: no TLS, so only loopback and the Unix socket are served. */
-  readonly tls: { readonly cert: string; readonly key: string } | null;
   readonly maxConnections: number;
-  /** Connections to the read model at once. */
-  readonly maxBackends: number;
   readonly logger: Logger;
 }
 
 export class Listener {
-  private readonly connections = new Map<number, Connection>();
+  private readonly connections = new Set<number>();
   private readonly servers: Server[] = [];
   private socketPath: string | null = null;
-  private readonly services: ConnectionServices;
+  private lastClosed: () => void = () => undefined;
 
-  private constructor(private readonly options: ListenOptions) {
-    const { tls, engine, readModel, logger } = options;
-    this.services = {
-      engine,
-      readModel,
-      logger,
-      cache: new StatementCache(),
-      pool: new RelayPool(options.maxBackends),
-      greeting: new Greeting(readModel),
-      secureContext: tls === null ? null : createSecureContext({ ...tls, minVersion: 'TLSv1.2' }),
-      cancel: ({ processId, secret }) => {
-        const connection = this.connections.get(processId);
-        if (connection?.hasSecret(secret) === true) connection.cancel();
-      },
-    };
-  }
+  private constructor(private readonly options: ListenOptions) {}
 
   /** @throws DatabaseError 55006 when the port is taken */
   static async start(options: ListenOptions): Promise<Listener> {
@@ -75,13 +50,14 @@ export class Listener {
     return this.socketPath;
   }
 
-  get connectionCount(): number {
-    return this.connections.size;
+  private server(isLocal: boolean): Server {
+    const pauseOnConnect = this.options.sessions.wantsPaused;
+    return createServer({ pauseOnConnect }, (socket) => this.accept(socket, isLocal));
   }
 
   private async listenTcp(): Promise<void> {
     const { host, port } = this.options;
-    const server = createServer((socket) => this.accept(socket, false));
+    const server = this.server(false);
     await listen(server, { host, port }, `${host}:${port}`);
     this.servers.push(server);
   }
@@ -94,7 +70,7 @@ export class Listener {
     }
     // The TCP port is ours, so a socket file of that number is a leftover.
     rmSync(path, { force: true });
-    const server = createServer((socket) => this.accept(socket, true));
+    const server = this.server(true);
     await listen(server, { path }, path);
     chmodSync(path, 0o700);
     this.servers.push(server);
@@ -105,12 +81,18 @@ export class Listener {
     socket.on('error', () => undefined);
     if (this.connections.size >= this.options.maxConnections) {
       const error = new DatabaseError(SqlState.tooManyConnections, 'sorry, too many clients already');
+      socket.resume();
       socket.end(encodeErrorResponse(error, 'FATAL'));
+      // A client that does not close its side is not waited for.
+      setTimeout(() => socket.destroy(), 1000).unref();
       return;
     }
     const id = this.newId();
-    const connection = new Connection(socket, id, isLocal, this.services, () => this.connections.delete(id));
-    this.connections.set(id, connection);
+    this.connections.add(id);
+    this.options.sessions.serve(socket, id, isLocal, () => {
+      this.connections.delete(id);
+      if (this.connections.size === 0) this.lastClosed();
+    });
   }
 
   private newId(): number {
@@ -122,9 +104,10 @@ export class Listener {
 
   /** Stops listening, then says goodbye to everybody. */
   async close(): Promise<void> {
-    const closing = this.servers.map((server) => new Promise((resolve) => server.close(resolve)));
-    for (const connection of this.connections.values()) connection.shutdown();
-    await Promise.all(closing);
+    for (const server of this.servers) server.close();
+    const closed = new Promise<void>((resolve) => (this.lastClosed = resolve));
+    this.options.sessions.shutdown();
+    if (this.connections.size > 0) await closed;
     if (this.socketPath !== null) rmSync(this.socketPath, { force: true });
   }
 }

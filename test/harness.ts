@@ -37,7 +37,13 @@ export interface TestServerOptions {
   readonly reopen?: Pick<TestServer, 'directory' | 'keys'>;
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly segmentBytes?: number;
+  readonly sessionThreads?: number;
+  readonly maxBackends?: number;
+  readonly maxConnections?: number;
 }
+
+/** So that the whole suite can run with sessions on threads of their own (npm run test:threads). */
+const SESSION_THREADS = Number(process.env['EVENTFUL_TEST_SESSION_THREADS'] ?? 0);
 
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const directory = options.reopen?.directory ?? mkdtempSync(join(tmpdir(), 'eventful-test-'));
@@ -51,6 +57,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     socketDirectory: directory,
     tls: options.tls ?? null,
     logger: SILENT,
+    sessionThreads: options.sessionThreads ?? SESSION_THREADS,
+    ...(options.maxBackends === undefined ? {} : { maxBackends: options.maxBackends }),
+    ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
   });
   const tokenFor: TestServer['tokenFor'] = async (grants, { limit, seconds = 3600 } = {}) => {

@@ -1,7 +1,7 @@
 import { isInternalType } from '../catalogue.js';
 import { toStateRow } from '../rows.js';
 import type { NewEvent, Schema, StateRow, Writer } from '../types.js';
-import { rowOf, type Appended, type Group, type Known } from './stage.js';
+import { headName, rowOf, type Appended, type Group, type Known } from './stage.js';
 
 type Prefetch = (
   events: readonly NewEvent[],
@@ -40,5 +40,19 @@ export class Preview {
     return [...this.group.heads.values()]
       .filter((head) => head.type === aggregateType && !isInternalType(head.type))
       .map(toStateRow);
+  }
+
+  /** The aggregates these events changed, as the transaction has left them. */
+  changedBy(events: readonly NewEvent[]): StateRow[] {
+    const names = new Set(events.map((event) => headName(event.aggregateType, event.aggregateId)));
+    return [...names].flatMap((name) => {
+      const head = this.group.heads.get(name);
+      return head === undefined || isInternalType(head.type) ? [] : [toStateRow(head)];
+    });
+  }
+
+  /** Nothing is held that memory management would not free; a stand-in on another thread has more to do. */
+  close(): void {
+    // See above.
   }
 }

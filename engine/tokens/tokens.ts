@@ -56,6 +56,16 @@ function refused(why: string): DatabaseError {
   });
 }
 
+/** @throws DatabaseError 28P01 when the token was revoked or has expired by now */
+export function requireValid(
+  identity: Identity,
+  revoked: { has(tokenId: string): boolean },
+  nowSeconds: number,
+): void {
+  if (revoked.has(identity.tokenId)) throw refused('was revoked');
+  if (identity.expiresAt <= nowSeconds) throw refused('has expired');
+}
+
 /** Signs tokens with the store's token key; used by the engine and, with the master key, by the CLI. */
 export class TokenSigner {
   private readonly kid: string;
@@ -90,6 +100,7 @@ function tokenKeyId(key: KeyObject): string {
 
 export class Tokens {
   private readonly revoked = new Set<string>();
+  private readonly revocationListeners = new Set<(tokenId: string) => void>();
   private readonly publicKey: KeyObject;
   private readonly kid: string;
   private readonly signer: TokenSigner;
@@ -149,6 +160,18 @@ export class Tokens {
       throw new DatabaseError(SqlState.undefinedObject, `there is no token with the id "${tokenId}"`);
     await this.record(tokenId, 'token_revoked', { revoked: 'true' }, revoker, null);
     this.revoked.add(tokenId);
+    for (const listener of this.revocationListeners) listener(tokenId);
+  }
+
+  /** Ids of the tokens revoked so far. */
+  get revokedIds(): ReadonlySet<string> {
+    return this.revoked;
+  }
+
+  /** Calls the listener before a revocation is answered; returns the function that ends it. */
+  onRevoked(listener: (tokenId: string) => void): () => void {
+    this.revocationListeners.add(listener);
+    return () => this.revocationListeners.delete(listener);
   }
 
   private async record(
@@ -205,8 +228,7 @@ export class Tokens {
 
   /** Checked before every statement, not only at connect. @throws DatabaseError 28P01 */
   requireValid(identity: Identity): void {
-    if (this.revoked.has(identity.tokenId)) throw refused('was revoked');
-    if (identity.expiresAt <= this.nowSeconds()) throw refused('has expired');
+    requireValid(identity, this.revoked, this.nowSeconds());
   }
 
   /** Every token on record, never its secret. */

@@ -1,5 +1,5 @@
 /** What the read model says of its settings at connect, so that a session can be greeted without a connection of its own. */
-import type { ReadModel } from '../../readmodel/index.js';
+import type { SessionReadModel } from '../ports.js';
 import { connectBackend } from './connect.js';
 
 export class Greeting {
@@ -7,7 +7,7 @@ export class Greeting {
   /** Good enough while PostgreSQL is being restarted, so that appends go on. */
   private last: ReadonlyMap<string, string> | null = null;
 
-  constructor(private readonly readModel: ReadModel) {
+  constructor(private readonly readModel: SessionReadModel) {
     // The next PostgreSQL may be another version.
     readModel.on('down', () => (this.known = null));
   }

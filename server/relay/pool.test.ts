@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { RelayPool, type Holder } from './pool.js';
+import { OwnPlaces, RelayPool, type Holder } from './pool.js';
 
 class TestHolder implements Holder {
   given = 0;
@@ -13,7 +13,7 @@ class TestHolder implements Holder {
 
 describe('RelayPool', () => {
   it('gives places up to its limit, then takes back the one idle longest', async () => {
-    const pool = new RelayPool(2);
+    const pool = new RelayPool(new OwnPlaces(2));
     const [a, b, c] = [new TestHolder(true), new TestHolder(true), new TestHolder(true)];
     await pool.acquire(a);
     await pool.acquire(b);
@@ -24,7 +24,7 @@ describe('RelayPool', () => {
   });
 
   it('waits while everybody is busy, until one is done', async () => {
-    const pool = new RelayPool(1);
+    const pool = new RelayPool(new OwnPlaces(1));
     const busy = new TestHolder(false);
     await pool.acquire(busy);
     let got = false;
@@ -41,7 +41,7 @@ describe('RelayPool', () => {
   it('tells the client when none is free for ten seconds', async () => {
     vi.useFakeTimers();
     try {
-      const pool = new RelayPool(1);
+      const pool = new RelayPool(new OwnPlaces(1));
       await pool.acquire(new TestHolder(false));
       const refused = expect(pool.acquire(new TestHolder(true))).rejects.toMatchObject({ sqlstate: '53300' });
       await vi.advanceTimersByTimeAsync(10_001);

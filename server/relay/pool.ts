@@ -12,12 +12,47 @@ export interface Holder {
   giveBack(): boolean;
 }
 
+/** The places for connections; several pools, each on its thread, may share them. */
+export interface Places {
+  /** Takes a place; false when none is free. */
+  take(): boolean;
+  give(): void;
+  /** None is free and nothing of ours is idle: those who share the places are asked for one. */
+  ask(): void;
+  /** Places that others give back are noticed by looking again after so long. */
+  readonly lookAgainMs: number;
+}
+
+/** Places of one pool alone. */
+export class OwnPlaces implements Places {
+  readonly lookAgainMs = Infinity;
+  private taken = 0;
+
+  constructor(private readonly limit: number) {}
+
+  take(): boolean {
+    if (this.taken >= this.limit) return false;
+    this.taken++;
+    return true;
+  }
+
+  give(): void {
+    this.taken--;
+  }
+
+  ask(): void {
+    // There is nobody else.
+  }
+}
+
 export class RelayPool {
   /** In the order of last use, longest ago first. */
   private readonly holders = new Set<Holder>();
   private readonly waiting: (() => void)[] = [];
+  /** Another pool waits for a place and nothing here was idle yet. */
+  private obliged = false;
 
-  constructor(private readonly limit: number) {}
+  constructor(private readonly places: Places) {}
 
   get size(): number {
     return this.holders.size;
@@ -26,13 +61,15 @@ export class RelayPool {
   /** Takes a place for a connection. @throws DatabaseError 53300 when none is free within ten seconds */
   async acquire(holder: Holder): Promise<void> {
     const deadline = Date.now() + WAIT_MS;
-    while (this.holders.size >= this.limit && !this.evict()) {
+    while (!this.places.take()) {
+      if (this.evict()) continue;
       const left = deadline - Date.now();
       if (left <= 0)
         throw new DatabaseError(SqlState.tooManyConnections, 'too many sessions are reading at once', {
           hint: 'End transactions and LISTEN sessions that are not needed, or retry.',
         });
-      await this.wait(left);
+      this.places.ask();
+      await this.wait(Math.min(left, this.places.lookAgainMs));
     }
     this.holders.add(holder);
   }
@@ -40,17 +77,28 @@ export class RelayPool {
   /** Marks the holder as the one used last. */
   touch(holder: Holder): void {
     if (this.holders.delete(holder)) this.holders.add(holder);
-    if (this.waiting.length > 0 && holder.giveBack()) this.release(holder);
+    if ((this.waiting.length > 0 || this.obliged) && holder.giveBack()) {
+      this.obliged = false;
+      this.release(holder);
+    }
   }
 
   release(holder: Holder): void {
-    if (this.holders.delete(holder)) this.waiting.shift()?.();
+    if (!this.holders.delete(holder)) return;
+    this.places.give();
+    this.waiting.shift()?.();
+  }
+
+  /** Another pool waits: gives a place back, now or as soon as one is idle. */
+  oblige(): void {
+    this.obliged = !this.evict();
   }
 
   private evict(): boolean {
     for (const holder of this.holders) {
       if (!holder.giveBack()) continue;
       this.holders.delete(holder);
+      this.places.give();
       return true;
     }
     return false;
@@ -58,11 +106,15 @@ export class RelayPool {
 
   private wait(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.waiting.push(() => {
+      const done = (): void => {
         clearTimeout(timer);
         resolve();
-      });
+      };
+      const timer = setTimeout(() => {
+        this.waiting.splice(this.waiting.indexOf(done), 1);
+        resolve();
+      }, ms);
+      this.waiting.push(done);
     });
   }
 }

@@ -229,7 +229,7 @@ export class Dialect {
       case 'comment': {
         state.access.requireAdmin('change the schema');
         const { aggregateType, comment } = statement;
-        const event = state.engine.commentEvent(state.transaction.schema(), aggregateType, comment);
+        const event = await state.engine.commentEvent(state.transaction.schema(), aggregateType, comment);
         await state.transaction.add([event], false);
         return { columns: [], rows: [], tag: 'COMMENT' };
       }
@@ -255,7 +255,7 @@ export class Dialect {
       const message = `aggregate "${definition.type}" already exists, skipping`;
       state.output.write(encodeNoticeResponse({ sqlstate: SqlState.duplicateTable, message }, 'NOTICE'));
     } else {
-      await state.transaction.add([state.engine.createAggregateEvent(definition, schema)], false);
+      await state.transaction.add([await state.engine.createAggregateEvent(definition, schema)], false);
     }
     return { columns: [], rows: [], tag: 'CREATE AGGREGATE' };
   }

@@ -2,11 +2,9 @@
  * What one session knows and shares between the statements it runs: identity, transaction, prepared statements,
  * portals, and the connection to the read model with the rules of when and how it is used.
  */
-import type { Engine } from '../../engine/engine.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { Identity } from '../../engine/tokens/tokens.js';
 import type { Writer } from '../../engine/types.js';
-import type { ReadModel } from '../../readmodel/index.js';
 import { catalogueOf } from '../../sql/catalogue.js';
 import type { StatementCache } from '../../sql/cache.js';
 import { parseStatements } from '../../sql/parse.js';
@@ -17,6 +15,7 @@ import {
   ERROR_RESPONSE,
   type ErrorFields,
 } from '../protocol/backend/error.js';
+import type { SessionEngine, SessionReadModel } from '../ports.js';
 import {
   decodeParameterStatus,
   PARAMETER_STATUS,
@@ -37,8 +36,8 @@ import { Settings } from './settings.js';
 import { Transaction } from './transaction.js';
 
 export interface SessionServices {
-  readonly engine: Engine;
-  readonly readModel: ReadModel;
+  readonly engine: SessionEngine;
+  readonly readModel: SessionReadModel;
   readonly cache: StatementCache;
   readonly pool: RelayPool;
   readonly greeting: Greeting;
@@ -98,7 +97,7 @@ export class SessionState implements Holder {
     return this.identity;
   }
 
-  get engine(): Engine {
+  get engine(): SessionEngine {
     return this.services.engine;
   }
 
@@ -344,6 +343,7 @@ export class SessionState implements Holder {
     this.running?.abort(new DatabaseError(SqlState.adminShutdown, 'the connection was closed'));
     this.copy?.fail('the connection was closed');
     if (this.idleTimer !== null) clearTimeout(this.idleTimer);
+    this.transaction.discard();
     this.relay?.cancel();
     this.relay?.close();
     this.services.pool.release(this);

@@ -1,8 +1,7 @@
 import type { Appended } from '../../engine/commit/stage.js';
-import type { Preview } from '../../engine/commit/preview.js';
-import type { Engine } from '../../engine/engine.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { NewEvent, Schema, StateRow, Writer } from '../../engine/types.js';
+import type { SessionEngine, SessionPreview } from '../ports.js';
 
 /** Events one transaction may hold before COMMIT. */
 const MAX_PENDING_EVENTS = 1_000_000;
@@ -18,11 +17,11 @@ interface Savepoint {
  */
 export class Transaction {
   private events: NewEvent[] = [];
-  private preview: Preview | null = null;
+  private preview: SessionPreview | null = null;
   private savepoints: Savepoint[] = [];
 
   constructor(
-    private readonly engine: Engine,
+    private readonly engine: SessionEngine,
     private readonly writer: () => Writer,
   ) {}
 
@@ -85,7 +84,7 @@ export class Transaction {
 
   discard(): void {
     this.events = [];
-    this.preview = null;
+    this.dropPreview();
     this.savepoints = [];
   }
 
@@ -103,7 +102,7 @@ export class Transaction {
     this.savepoints.splice(index + 1);
     if (kept === this.events.length) return;
     this.events.length = kept;
-    this.preview = null;
+    this.dropPreview();
     if (kept > 0) await this.ensurePreview();
   }
 
@@ -118,6 +117,11 @@ export class Transaction {
     const preview = await this.engine.preview();
     if (this.events.length > 0) await preview.add(this.events, this.writer());
     this.preview = preview;
+  }
+
+  private dropPreview(): void {
+    this.preview?.close();
+    this.preview = null;
   }
 
   private push(events: readonly NewEvent[]): void {

@@ -1,16 +1,16 @@
 /** CALL: procedures that return one row each. */
-import type { Engine } from '../../engine/engine.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import { parseGrant } from '../../engine/tokens/grants.js';
 import type { StateRow, Writer } from '../../engine/types.js';
 import type { CallStatement } from '../../sql/statement.js';
+import type { SessionEngine } from '../ports.js';
 import type { Access } from '../session/access.js';
 import { parseTextArray } from '../values/arrays.js';
 import { operandValue, type Parameters } from './append.js';
 import { timestampText, type Column, type Result } from './result.js';
 
 export interface CallContext {
-  readonly engine: Engine;
+  readonly engine: SessionEngine;
   readonly access: Access;
   readonly writer: Writer;
   readonly parameters: Parameters;

@@ -1,8 +1,7 @@
-import type { Engine } from '../../engine/engine.js';
 import type { StateRow } from '../../engine/types.js';
-import type { ReadModel } from '../../readmodel/index.js';
 import { stateColumns } from '../../sql/columns.js';
 import { quoteName } from '../../sql/names.js';
+import type { SessionEngine, SessionReadModel } from '../ports.js';
 import { stateEncoder } from './relations.js';
 
 /**
@@ -10,7 +9,7 @@ import { stateEncoder } from './relations.js';
  * @returns the first aggregate whose row is another than the fold, or is missing
  */
 export async function compareStates(
-  { engine, readModel }: { readonly engine: Engine; readonly readModel: ReadModel },
+  { engine, readModel }: { readonly engine: SessionEngine; readonly readModel: SessionReadModel },
   states: readonly StateRow[],
 ): Promise<{ state: StateRow; reason: string } | null> {
   await readModel.waitFor(engine.committedPosition());

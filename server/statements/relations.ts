@@ -1,9 +1,9 @@
 /** The rows of relations that only the engine has, as the JSON their rewritten reference expands. */
-import type { Engine } from '../../engine/engine.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { EventFilter } from '../../engine/reader.js';
 import type { AsOf, EventRow, Fields, HistoryRow, Schema, StateRow } from '../../engine/types.js';
 import type { AsOfClause, Condition, EngineRelation } from '../../sql/statement.js';
+import type { SessionEngine } from '../ports.js';
 import type { Access } from '../session/access.js';
 import { parseTextArray } from '../values/arrays.js';
 import { operandValue, type Parameters } from './append.js';
@@ -14,7 +14,7 @@ import { systemRows } from './system.js';
 const MAX_JSON_BYTES = 256 * 1024 * 1024;
 
 export interface RelationContext {
-  readonly engine: Engine;
+  readonly engine: SessionEngine;
   readonly access: Access;
   readonly schema: Schema;
   readonly parameters: Parameters;

@@ -1,12 +1,12 @@
-import type { Engine } from '../../engine/engine.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { SessionEngine } from '../ports.js';
 import type { Access } from '../session/access.js';
 import { timestampText } from './result.js';
 
 type Row = Readonly<Record<string, unknown>>;
 
 /** The rows of a relation in schema `eventful`; values as JSON. */
-export async function systemRows(name: string, engine: Engine, access: Access): Promise<Row[]> {
+export async function systemRows(name: string, engine: SessionEngine, access: Access): Promise<Row[]> {
   const types = [...engine.schema().aggregates.values()].filter(({ type }) => access.canReadSome(type));
   switch (name) {
     case 'aggregates':
@@ -48,14 +48,14 @@ export async function systemRows(name: string, engine: Engine, access: Access): 
   }
 }
 
-async function checkpointRows(engine: Engine): Promise<Row[]> {
+async function checkpointRows(engine: SessionEngine): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const { origin, size, root, note } of engine.checkpoints.all())
     rows.push({ origin, size, root: root.toString('hex'), note });
   return rows;
 }
 
-async function tokenRows(engine: Engine): Promise<Row[]> {
+async function tokenRows(engine: SessionEngine): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const token of engine.tokens.all()) {
     rows.push({

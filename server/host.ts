@@ -1,0 +1,84 @@
+/** Where accepted connections are served: on this thread (LocalHost), or on others (threads/threadHost.ts). */
+import type { Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
+import type { Logger } from '../readmodel/index.js';
+import { StatementCache } from '../sql/cache.js';
+import { Connection, type ConnectionServices } from './connection.js';
+import type { SessionEngine, SessionReadModel } from './ports.js';
+import type { CancelRequest } from './protocol/startup.js';
+import { Greeting } from './relay/greeting.js';
+import { RelayPool, type Places } from './relay/pool.js';
+
+export interface SessionHost {
+  /** Sockets are to come paused, because another thread reads them. */
+  readonly wantsPaused: boolean;
+  /** @param id what the client knows as its backend's process id; unique in the server */
+  serve(socket: Socket, id: number, isLocal: boolean, onClose: () => void): void;
+  /** Cancels what the session runs that the request means, if its secret is right. */
+  cancel(request: CancelRequest): void;
+  /** Says goodbye to everybody. */
+  shutdown(): void;
+  /** After the last connection has closed. */
+  close(): Promise<void>;
+}
+
+/** PEM certificate and key. */
+export interface TlsPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface LocalHostOptions {
+  readonly engine: SessionEngine;
+  readonly readModel: SessionReadModel;
+  /** null: no TLS, so only loopback and the Unix socket are served. */
+  readonly tls: TlsPair | null;
+  /** For connections to the read model. */
+  readonly places: Places;
+  readonly logger: Logger;
+  /** Where cancel requests go; they may mean a session elsewhere. Default: the sessions of this host. */
+  readonly cancel?: (request: CancelRequest) => void;
+}
+
+export class LocalHost implements SessionHost {
+  readonly wantsPaused = false;
+  readonly pool: RelayPool;
+  private readonly connections = new Map<number, Connection>();
+  private readonly services: ConnectionServices;
+
+  constructor(options: LocalHostOptions) {
+    const { engine, readModel, tls, logger } = options;
+    this.pool = new RelayPool(options.places);
+    this.services = {
+      engine,
+      readModel,
+      logger,
+      cache: new StatementCache(),
+      pool: this.pool,
+      greeting: new Greeting(readModel),
+      secureContext: tls === null ? null : createSecureContext({ ...tls, minVersion: 'TLSv1.2' }),
+      cancel: options.cancel ?? ((request) => this.cancel(request)),
+    };
+  }
+
+  serve(socket: Socket, id: number, isLocal: boolean, onClose: () => void): void {
+    const connection = new Connection(socket, id, isLocal, this.services, () => {
+      this.connections.delete(id);
+      onClose();
+    });
+    this.connections.set(id, connection);
+  }
+
+  cancel({ processId, secret }: CancelRequest): void {
+    const connection = this.connections.get(processId);
+    if (connection?.hasSecret(secret) === true) connection.cancel();
+  }
+
+  shutdown(): void {
+    for (const connection of this.connections.values()) connection.shutdown();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * The calls a session thread may make, as the engine's thread runs them: plain data in, plain data out. To add one,
+ * write it here and in remoteEngine.ts or remoteReadModel.ts, which take their types from here.
+ */
+import type { Checkpoint } from '../../engine/checkpoint.js';
+import type { Appended } from '../../engine/commit/stage.js';
+import type { EventFilter, Ids } from '../../engine/reader.js';
+import type { Identity, TokenRequest } from '../../engine/tokens/tokens.js';
+import type {
+  AggregateDefinition,
+  AsOf,
+  Grant,
+  NewEvent,
+  Schema,
+  StateRow,
+  Writer,
+} from '../../engine/types.js';
+import type { SessionEngine, SessionPreview, SessionReadModel } from '../ports.js';
+import { compareStates } from '../statements/compare.js';
+
+/** The part of the engine's previews that only this side needs. */
+export interface Preview extends SessionPreview {
+  changedBy(events: readonly NewEvent[]): StateRow[];
+}
+
+/** What is called: the engine, whose previews tell what changed, and the read model. */
+export interface Called {
+  readonly engine: Omit<SessionEngine, 'preview'> & { preview(): Promise<Preview> };
+  readonly readModel: SessionReadModel;
+}
+
+/** A checkpoint whose root is hex: buffers lose their class on the way. */
+export interface PlainCheckpoint extends Omit<Checkpoint, 'root'> {
+  readonly root: string;
+}
+
+function plainCheckpoint({ origin, size, root, note }: Checkpoint): PlainCheckpoint {
+  return { origin, size, root: root.toString('hex'), note };
+}
+
+const NOTHING = {};
+
+/** Nobody who appends is told again what they appended. */
+function answered(rows: readonly Appended[]): Appended[] {
+  return rows.map((row) => ({ ...row, payload: NOTHING, metadata: null }));
+}
+
+export interface PreviewAdded {
+  readonly rows: readonly Appended[];
+  /** The aggregates the events changed. */
+  readonly states: readonly StateRow[];
+  /** null: as the caller knows it. */
+  readonly schema: Schema | null;
+}
+
+/** The calls of one thread; `previews` are the transactions its sessions have open. */
+export function engineCalls({ engine, readModel }: Called, previews: Map<number, Preview>) {
+  let lastPreview = 0;
+  return {
+    commit: async (_: AbortSignal, events: readonly NewEvent[], writer: Writer, durable: boolean) =>
+      answered(await engine.commitTransaction(events, writer, { durable })),
+    createAggregateEvent: (_: AbortSignal, definition: AggregateDefinition, also: Schema) =>
+      engine.createAggregateEvent(definition, also),
+    commentEvent: (_: AbortSignal, schema: Schema, type: string, comment: string | null) =>
+      engine.commentEvent(schema, type, comment),
+    previewOpen: async (_: AbortSignal, revision: number) => {
+      const preview = await engine.preview();
+      const id = ++lastPreview;
+      previews.set(id, preview);
+      const schema = preview.schema();
+      return { id, schema: schema.revision === revision ? null : schema };
+    },
+    previewAdd: async (
+      _: AbortSignal,
+      id: number,
+      revision: number,
+      events: readonly NewEvent[],
+      writer: Writer,
+    ): Promise<PreviewAdded> => {
+      const preview = previews.get(id);
+      if (preview === undefined) throw new Error('there is no such preview');
+      const rows = answered(await preview.add(events, writer));
+      const schema = preview.schema();
+      return {
+        rows,
+        states: preview.changedBy(events),
+        schema: schema.revision === revision ? null : schema,
+      };
+    },
+    previewClose: (_: AbortSignal, id: number) => void previews.delete(id),
+    state: (_: AbortSignal, type: string, id: string) => engine.state(type, id),
+    countAggregates: (_: AbortSignal, type: string) => engine.countAggregates(type),
+    writesUsed: (_: AbortSignal, tokenId: string) => engine.writesUsed(tokenId),
+    verify: (signal: AbortSignal, type: string | null, id: string | null, compare: boolean) =>
+      engine.verify(type, id, {
+        signal,
+        ...(compare ? { compare: (states) => compareStates({ engine, readModel }, states) } : {}),
+      }),
+    checkpoint: async () => plainCheckpoint(await engine.checkpoint()),
+    proveConsistency: (_: AbortSignal, size1: number, size2: number) => engine.proveConsistency(size1, size2),
+    prove: (_: AbortSignal, type: string, id: string, version: bigint) => engine.prove(type, id, version),
+    authenticate: (_: AbortSignal, token: string): Promise<Identity> => engine.tokens.authenticate(token),
+    generate: (_: AbortSignal, request: TokenRequest, issuer: Writer) =>
+      engine.tokens.generate(request, issuer),
+    revoke: (_: AbortSignal, tokenId: string, revoker: Writer) => engine.tokens.revoke(tokenId, revoker),
+    waitFor: (signal: AbortSignal, position: bigint) => readModel.waitFor(position, signal),
+    roleFor: (_: AbortSignal, grants: readonly Grant[]) => readModel.roleFor(grants),
+    query: async (_: AbortSignal, text: string, values: readonly unknown[]) => ({
+      rows: (await readModel.query(text, values)).rows,
+    }),
+  };
+}
+
+export type EngineCalls = ReturnType<typeof engineCalls>;
+
+/** Streams are handed over batch by batch, each when it is asked for. */
+export function engineStreams({ engine }: Called) {
+  return {
+    states: (signal: AbortSignal, type: string, ids: Ids, asOf: AsOf | null) =>
+      engine.states(type, ids, asOf, signal),
+    history: (signal: AbortSignal, type: string, ids: Ids) => engine.history(type, ids, signal),
+    events: (signal: AbortSignal, filter: EventFilter) => engine.events(filter, signal),
+    tokens: () => engine.tokens.all(),
+    checkpoints: () => plainCheckpoints(engine.checkpoints.all()),
+  };
+}
+
+async function* plainCheckpoints(all: AsyncIterable<Checkpoint>): AsyncGenerator<PlainCheckpoint> {
+  for await (const checkpoint of all) yield plainCheckpoint(checkpoint);
+}
+
+export type EngineStreams = ReturnType<typeof engineStreams>;

@@ -1,0 +1,71 @@
+/** One session thread as the engine's thread knows it. */
+import { existsSync } from 'node:fs';
+import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
+import type { Called } from './calls.js';
+import { CallServer } from './callServer.js';
+import type { Lent } from './lent.js';
+import type { FromThread, News, ThreadData, ToThread } from './messages.js';
+
+/** Beside this file once it is compiled; tests run this one from source, and take the compiled worker of the build. */
+const COMPILED = new URL('./worker.js', import.meta.url);
+const ENTRY = existsSync(COMPILED)
+  ? COMPILED
+  : new URL('../../dist/server/threads/worker.js', import.meta.url);
+
+/** A connection that the thread serves. */
+export interface Served {
+  readonly lent: Lent;
+  readonly onClose: () => void;
+}
+
+export interface ThreadEvents {
+  message(message: FromThread): void;
+  /** @param error null when it was told to end */
+  ended(error: unknown): void;
+}
+
+export class SessionThread {
+  readonly connections = new Map<number, Served>();
+  readonly started = performance.now();
+  private readonly worker: Worker;
+  private readonly news: MessagePort;
+  private readonly server: CallServer;
+  private failure: unknown = null;
+
+  constructor(
+    readonly slot: number,
+    data: Omit<ThreadData, 'news' | 'slot'>,
+    called: Called,
+    events: ThreadEvents,
+  ) {
+    const { port1, port2 } = new MessageChannel();
+    this.news = port1;
+    this.news.unref();
+    const workerData: ThreadData = { ...data, slot, news: port2 };
+    this.worker = new Worker(ENTRY, { workerData, transferList: [port2], name: `eventful sessions ${slot}` });
+    this.server = new CallServer(called, (replies) => this.send({ kind: 'replies', replies }));
+    this.worker.on('message', (message: FromThread) => {
+      if (message.kind === 'requests') this.server.handle(message.requests);
+      else events.message(message);
+    });
+    this.worker.on('error', (error: unknown) => (this.failure = error));
+    this.worker.once('exit', (code) => {
+      this.server.close();
+      this.news.close();
+      events.ended(this.failure ?? (code === 0 ? null : new Error(`exit code ${code}`)));
+    });
+  }
+
+  send(message: ToThread): void {
+    this.worker.postMessage(message);
+  }
+
+  /** Puts a piece of news where the thread finds it; it looks there once the count has grown. */
+  tell(news: News): void {
+    this.news.postMessage(news);
+  }
+
+  async end(): Promise<void> {
+    await this.worker.terminate();
+  }
+}

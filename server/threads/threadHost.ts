@@ -1,0 +1,178 @@
+/** Serves connections on session threads: gives each to the one with the fewest, and replaces a thread that ends. */
+import type { Socket } from 'node:net';
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { Engine } from '../../engine/engine.js';
+import type { Logger, ReadModel } from '../../readmodel/index.js';
+import type { SessionHost, TlsPair } from '../host.js';
+import { encodeErrorResponse } from '../protocol/backend/error.js';
+import type { CancelRequest } from '../protocol/startup.js';
+import { fromPlain } from './errors.js';
+import { lend, Returned } from './lent.js';
+import type { Cancel, FromThread, News } from './messages.js';
+import { SessionThread } from './sessionThread.js';
+import { Progress, SharedPlaces } from './shared.js';
+
+/** A thread that ends sooner than this after its start is replaced only after as long again. */
+const QUICK_MS = 1000;
+
+export interface ThreadHostOptions {
+  readonly engine: Engine;
+  readonly readModel: ReadModel;
+  readonly threads: number;
+  readonly tls: TlsPair | null;
+  readonly maxBackends: number;
+  readonly logger: Logger;
+}
+
+export class ThreadHost implements SessionHost {
+  readonly wantsPaused = true;
+  private readonly threads: (SessionThread | null)[] = [];
+  private readonly progress = new Progress();
+  private readonly places: SharedArrayBuffer;
+  private readonly returned = new Returned();
+  private readonly unfollow: (() => void)[];
+  private readonly onDown = (): void => {
+    for (const thread of this.threads) thread?.send({ kind: 'down' });
+  };
+  private ending = false;
+
+  constructor(private readonly options: ThreadHostOptions) {
+    const { engine, readModel } = options;
+    this.places = SharedPlaces.memory(options.threads);
+    this.progress.committed = engine.committedPosition();
+    const applied = (): void =>
+      this.progress.setApplied(readModel.appliedPosition, readModel.appliedRevision);
+    applied();
+    this.unfollow = [
+      engine.onCommit(({ lastPosition, schema }) => {
+        if (schema !== null) this.tell({ kind: 'schema', schema });
+        this.progress.committed = lastPosition;
+      }),
+      engine.tokens.onRevoked((tokenId) => this.tell({ kind: 'revoked', tokenId })),
+      readModel.onApplied(applied),
+      () => readModel.off('down', this.onDown),
+    ];
+    readModel.on('down', this.onDown);
+    for (let slot = 0; slot < options.threads; slot++) this.threads.push(this.start(slot));
+  }
+
+  serve(socket: Socket, id: number, isLocal: boolean, onClose: () => void): void {
+    const thread = this.leastBusy();
+    const lent = lend(socket);
+    if (thread === null || lent === null) {
+      const error = new DatabaseError(SqlState.cannotConnectNow, 'the session threads are being restarted');
+      socket.resume();
+      socket.end(encodeErrorResponse(error, 'FATAL'));
+      setTimeout(() => socket.destroy(), 1000).unref();
+      onClose();
+      return;
+    }
+    thread.connections.set(id, { lent, onClose });
+    thread.send({ kind: 'connection', id, fd: lent.fd, isLocal });
+  }
+
+  cancel({ processId, secret }: CancelRequest): void {
+    this.route({ kind: 'cancel', processId, secret: secret.toString('hex') });
+  }
+
+  shutdown(): void {
+    for (const thread of this.threads) thread?.send({ kind: 'shutdown' });
+  }
+
+  async close(): Promise<void> {
+    this.ending = true;
+    for (const unfollow of this.unfollow) unfollow();
+    await Promise.all(this.threads.map((thread) => thread?.end()));
+  }
+
+  private leastBusy(): SessionThread | null {
+    let found: SessionThread | null = null;
+    for (const thread of this.threads)
+      if (thread !== null && (found === null || thread.connections.size < found.connections.size))
+        found = thread;
+    return found;
+  }
+
+  private start(slot: number): SessionThread {
+    const { engine, readModel, tls, maxBackends } = this.options;
+    const { host, port, database } = readModel.connection({ user: '', password: '' });
+    const thread: SessionThread = new SessionThread(
+      slot,
+      {
+        progress: this.progress.memory,
+        places: this.places,
+        maxBackends,
+        tls,
+        verifierKey: engine.checkpoints.verifierKey,
+        backend: { host, port, database },
+        schema: engine.schema(),
+        revoked: engine.tokens.revokedIds,
+        newsCount: this.progress.news,
+      },
+      { engine, readModel },
+      {
+        message: (message) => this.receive(thread, message),
+        ended: (error) => this.ended(thread, error),
+      },
+    );
+    return thread;
+  }
+
+  private receive(from: SessionThread, message: FromThread): void {
+    switch (message.kind) {
+      case 'closed': {
+        const served = from.connections.get(message.id);
+        if (served === undefined) return;
+        from.connections.delete(message.id);
+        this.returned.add(served.lent);
+        served.onClose();
+        return;
+      }
+      case 'cancel':
+        this.route(message);
+        return;
+      case 'ask':
+        for (const thread of this.threads) if (thread !== from) thread?.send({ kind: 'oblige' });
+        return;
+      case 'log': {
+        const { level, details, error, message: text } = message;
+        this.options.logger[level](error === null ? details : { ...details, err: fromPlain(error) }, text);
+        return;
+      }
+      case 'requests':
+    }
+  }
+
+  private route(cancel: Cancel): void {
+    for (const thread of this.threads)
+      if (thread?.connections.has(cancel.processId) === true) thread.send(cancel);
+  }
+
+  /** In the port of every thread before the count grows: who sees the count finds the news. */
+  private tell(news: News): void {
+    for (const thread of this.threads) thread?.tell(news);
+    this.progress.countNews();
+  }
+
+  private ended(thread: SessionThread, error: unknown): void {
+    const { slot } = thread;
+    SharedPlaces.clear(this.places, slot);
+    this.threads[slot] = null;
+    for (const { lent, onClose } of thread.connections.values()) {
+      this.returned.addUnsure(lent);
+      onClose();
+    }
+    thread.connections.clear();
+    if (this.ending) return;
+    this.options.logger.error(
+      { err: error, slot },
+      'a session thread ended, and its sessions with it; it is being replaced',
+    );
+    const replace = (): void => {
+      if (!this.ending) this.threads[slot] = this.start(slot);
+    };
+    const lived = performance.now() - thread.started;
+    if (lived > QUICK_MS) replace();
+    else setTimeout(replace, QUICK_MS).unref();
+  }
+}
