@@ -86,9 +86,10 @@ export class CallServer {
     const stream = this.open.get(id);
     if (stream === undefined) return;
     try {
-      const { done = false, value } = await stream.iterator.next();
+      const result: IteratorResult<unknown, unknown> = await stream.iterator.next();
+      const done = result.done === true;
       if (done) this.open.delete(id);
-      this.reply({ id, value: { done, value: done ? undefined : value } });
+      this.reply({ id, value: { done, value: done ? undefined : result.value } });
     } catch (error) {
       this.open.delete(id);
       this.reply({ id, error: toPlain(error) });

@@ -143,7 +143,7 @@ class RemotePreview implements SessionPreview {
     this.current = schema ?? this.current;
     for (const state of states) {
       let ofType = this.changed.get(state.aggregateType);
-      if (ofType === undefined) this.changed.set(state.aggregateType, (ofType = new Map()));
+      if (ofType === undefined) this.changed.set(state.aggregateType, (ofType = new Map<string, StateRow>()));
       ofType.set(state.aggregateId, state);
     }
     return [...rows];

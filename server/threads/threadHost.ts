@@ -26,7 +26,8 @@ export interface ThreadHostOptions {
 
 export class ThreadHost implements SessionHost {
   readonly wantsPaused = true;
-  private readonly threads: (SessionThread | null)[] = [];
+  /** null: being replaced. */
+  readonly threads: (SessionThread | null)[] = [];
   private readonly progress = new Progress();
   private readonly places: SharedArrayBuffer;
   private readonly returned = new Returned();
@@ -56,6 +57,11 @@ export class ThreadHost implements SessionHost {
     for (let slot = 0; slot < options.threads; slot++) this.threads.push(this.start(slot));
   }
 
+  /** Descriptors that were returned and whose handles are not closed yet. */
+  get unreturned(): number {
+    return this.returned.size;
+  }
+
   serve(socket: Socket, id: number, isLocal: boolean, onClose: () => void): void {
     const thread = this.leastBusy();
     const lent = lend(socket);
@@ -82,7 +88,7 @@ export class ThreadHost implements SessionHost {
   async close(): Promise<void> {
     this.ending = true;
     for (const unfollow of this.unfollow) unfollow();
-    await Promise.all(this.threads.map((thread) => thread?.end()));
+    await Promise.all(this.threads.map(async (thread) => thread?.end()));
   }
 
   private leastBusy(): SessionThread | null {

@@ -4,7 +4,7 @@ SELECT * FROM eventful.aggregates ORDER BY aggregate_type;
 SELECT * FROM eventful.event_types ORDER BY aggregate_type, event_type;
 SELECT * FROM eventful.fields ORDER BY aggregate_type, ordinal;
 SELECT identifier_type, identifier_id, grants, write_limit, writes_used, revoked FROM eventful.tokens;
-SELECT count(*) FROM eventful.checkpoints;
+SELECT count(*) FROM eventful.checkpoints WHERE size = 0;
 -- The view a BI tool joins.
 SELECT e.event_type, f.type FROM eventful.event_types e JOIN eventful.fields f ON f.aggregate_type = e.aggregate_type AND f.field = ANY (e.fields) WHERE e.event_type = 'patient_created' ORDER BY f.ordinal;
 SELECT table_name FROM information_schema.tables WHERE table_schema = 'eventful' ORDER BY 1;
