@@ -3,6 +3,7 @@ import { isAbsolute, join } from 'node:path';
 import type { StoreKeys } from '../engine/index.js';
 import type { Logger, RebuildReport } from '../readmodel/index.js';
 import { startServer, type RunningServer } from '../server/index.js';
+import { defaultSessionThreads } from '../server/sessionThreads.js';
 import { readTlsPair } from './certificate.js';
 import type { Endpoint } from './connect.js';
 import { removePidfile, writePidfile } from './pidfile.js';
@@ -46,6 +47,7 @@ async function start({ dataDir, keys, settings, logger }: ServeOptions): Promise
     socketDirectory: socketDirectory(dataDir, settings),
     tls: readTlsPair(resolveSetting(dataDir, settings.tlsCert), resolveSetting(dataDir, settings.tlsKey)),
     maxConnections: settings.maxConnections,
+    sessionThreads: settings.sessionThreads ?? defaultSessionThreads(),
     logger,
     ...(readModelDirectory === null
       ? {}

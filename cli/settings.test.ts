@@ -24,6 +24,7 @@ describe('settings', () => {
       host: '::',
       readModelDirectory: '/srv/a "quoted" \\ path',
       socketDirectory: '/run/eventful',
+      sessionThreads: 0,
       logLevel: 'debug',
     };
     writeSettings(directory, settings);
@@ -43,6 +44,7 @@ describe('settings', () => {
     ['port = 1', /no setting port/],
     ['[server]\nport = 70000', /server\.port must be a number from 0 to 65535/],
     ['[server]\nport = "9595"', /server\.port must be a number/],
+    ['[server]\nsession_threads = 65', /server\.session_threads must be a number from 0 to 64/],
     ['[server]\nhost = ""', /server\.host must be text/],
     ['[log]\nlevel = "loud"', /log\.level must be one of/],
     ['[server', /not valid TOML/],

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { parse, stringify, TomlError } from 'smol-toml';
+import { MAX_SESSION_THREADS } from '../server/sessionThreads.js';
 import { CommandError } from './report.js';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -10,6 +11,8 @@ export interface Settings {
   readonly host: string;
   readonly port: number;
   readonly maxConnections: number;
+  /** null: by the number of cores. */
+  readonly sessionThreads: number | null;
   /** null: the data directory. */
   readonly socketDirectory: string | null;
   /** PEM files; relative ones are relative to the data directory. */
@@ -24,6 +27,7 @@ export const DEFAULT_SETTINGS: Settings = {
   host: '127.0.0.1',
   port: 9595,
   maxConnections: 2000,
+  sessionThreads: null,
   socketDirectory: null,
   tlsCert: 'tls/server.crt',
   tlsKey: 'tls/server.key',
@@ -36,6 +40,8 @@ interface Entry {
   readonly key: string;
   readonly setting: keyof Settings;
   readonly comment: string;
+  /** What a value looks like where none is set; default: text. */
+  readonly example?: string;
   /** What it must be, for the error; null when it is right. */
   check(value: unknown): string | null;
 }
@@ -67,6 +73,15 @@ const ENTRIES: readonly Entry[] = [
     setting: 'maxConnections',
     comment: 'How many clients may be connected at once.',
     check: number(1, 10_000),
+  },
+  {
+    section: 'server',
+    key: 'session_threads',
+    setting: 'sessionThreads',
+    comment:
+      'Threads that serve the clients; 0: the thread of the engine does. Default: by the number of cores.',
+    example: '2',
+    check: number(0, MAX_SESSION_THREADS),
   },
   {
     section: 'server',
@@ -160,7 +175,11 @@ export function renderSettings(settings: Settings): string {
     if (entry.section !== section) lines.push('', `[${(section = entry.section)}]`);
     const value = settings[entry.setting];
     lines.push(`# ${entry.comment}`);
-    lines.push(value === null ? `# ${entry.key} = "…"` : stringify({ [entry.key]: value }).trim());
+    lines.push(
+      value === null
+        ? `# ${entry.key} = ${entry.example ?? '"…"'}`
+        : stringify({ [entry.key]: value }).trim(),
+    );
   }
   return lines.join('\n') + '\n';
 }

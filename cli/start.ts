@@ -5,7 +5,7 @@ import { openKeyring, type StoreKeys } from '../engine/index.js';
 import { connectLines } from './connect.js';
 import { answerFailed, answerReady, isDaemonChild, logPath, receiveKeys, startDaemon } from './daemon.js';
 import { storeIdOf } from './files.js';
-import { optionsOf, parsePort, type GlobalOptions } from './options.js';
+import { optionsOf, parsePort, parseSessionThreads, type GlobalOptions } from './options.js';
 import { runningServer } from './pidfile.js';
 import { CommandError, say } from './report.js';
 import { keyOptions, requireKeys, type KeyOptions } from './secrets.js';
@@ -16,6 +16,7 @@ export interface StartOptions extends KeyOptions, GlobalOptions {
   readonly port?: number;
   readonly host?: string;
   readonly socketDir?: string;
+  readonly sessionThreads?: number;
   readonly logLevel?: string;
   readonly daemon?: boolean;
 }
@@ -26,6 +27,11 @@ export function startOptions(command: Command): Command {
     .option('--port <port>', 'TCP port, instead of the one in config.toml', parsePort)
     .option('--host <address>', 'address to listen on')
     .option('--socket-dir <dir>', 'directory of the Unix socket (default: the data directory)')
+    .option(
+      '--session-threads <n>',
+      'threads that serve the clients; 0: the thread of the engine (default: by the number of cores)',
+      parseSessionThreads,
+    )
     .addOption(new Option('--log-level <level>', 'how much is logged').choices([...LOG_LEVELS]));
 }
 
@@ -49,6 +55,7 @@ function effectiveSettings(options: StartOptions): Settings {
     port: options.port ?? settings.port,
     host: options.host ?? settings.host,
     socketDirectory: options.socketDir ?? settings.socketDirectory,
+    sessionThreads: options.sessionThreads ?? settings.sessionThreads,
     // Nobody wants to read JSON next to a prompt, unless there is something wrong.
     logLevel: options.logLevel ?? (process.stderr.isTTY ? 'warn' : settings.logLevel),
   };
@@ -84,13 +91,14 @@ function serveOptions(options: StartOptions, keys: StoreKeys): ServeOptions {
 
 /** Starts a server in the background and says where it is. */
 export async function startInBackground(options: StartOptions, keys: StoreKeys): Promise<void> {
-  const { dataDir, port, host, socketDir, logLevel } = options;
+  const { dataDir, port, host, socketDir, sessionThreads, logLevel } = options;
   // A wrong key is told at once, and by this process.
   openKeyring(dataDir, keys);
   const args = ['start'];
   if (port !== undefined) args.push('--port', String(port));
   if (host !== undefined) args.push('--host', host);
   if (socketDir !== undefined) args.push('--socket-dir', socketDir);
+  if (sessionThreads !== undefined) args.push('--session-threads', String(sessionThreads));
   if (logLevel !== undefined) args.push('--log-level', logLevel);
   printReady(await startDaemon(dataDir, args, keys), dataDir);
   say(`Log: ${logPath(dataDir)}`);

@@ -7,7 +7,8 @@ import type { Checkpoint } from '../engine/checkpoint.js';
 import type { Appended } from '../engine/commit/stage.js';
 import type { EventProof } from '../engine/proofs/verifier.js';
 import type { EventFilter, Ids } from '../engine/reader.js';
-import type { Identity, TokenRecord, TokenRequest } from '../engine/tokens/tokens.js';
+import type { Identity } from '../engine/tokens/identity.js';
+import type { TokenRecord, TokenRequest } from '../engine/tokens/tokens.js';
 import type {
   AggregateDefinition,
   AsOf,

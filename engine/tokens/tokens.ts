@@ -13,6 +13,7 @@ import type { Head, Repository } from '../repository.js';
 import { sha256 } from '../crypto/hash.js';
 import type { Fields, Grant, Writer } from '../types.js';
 import { formatGrant, parseGrant } from './grants.js';
+import { refused, requireValid, type Identity } from './identity.js';
 
 const TYPE = 'eventful+jwt';
 /** A token longer than this is refused before any cryptography. */
@@ -29,14 +30,6 @@ export interface TokenRequest {
   readonly writeLimit: bigint | null;
 }
 
-/** Whose token it is and what it allows. */
-export interface Identity extends Writer {
-  readonly tokenId: string;
-  readonly grants: readonly Grant[];
-  /** Seconds since 1970. */
-  readonly expiresAt: number;
-}
-
 export interface TokenRecord {
   readonly tokenId: string;
   readonly identifierType: string;
@@ -48,22 +41,6 @@ export interface TokenRecord {
   readonly issuedAt: bigint;
   readonly writeLimit: bigint | null;
   readonly revoked: boolean;
-}
-
-function refused(why: string): DatabaseError {
-  return new DatabaseError(SqlState.invalidPassword, `token ${why}`, {
-    hint: 'Get a token with "eventful token:generate" and give it as the password.',
-  });
-}
-
-/** @throws DatabaseError 28P01 when the token was revoked or has expired by now */
-export function requireValid(
-  identity: Identity,
-  revoked: { has(tokenId: string): boolean },
-  nowSeconds: number,
-): void {
-  if (revoked.has(identity.tokenId)) throw refused('was revoked');
-  if (identity.expiresAt <= nowSeconds) throw refused('has expired');
 }
 
 /** Signs tokens with the store's token key; used by the engine and, with the master key, by the CLI. */

@@ -3,7 +3,7 @@
  * portals, and the connection to the read model with the rules of when and how it is used.
  */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
-import type { Identity } from '../../engine/tokens/tokens.js';
+import type { Identity } from '../../engine/tokens/identity.js';
 import type { Writer } from '../../engine/types.js';
 import { catalogueOf } from '../../sql/catalogue.js';
 import type { StatementCache } from '../../sql/cache.js';

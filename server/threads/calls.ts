@@ -5,7 +5,8 @@
 import type { Checkpoint } from '../../engine/checkpoint.js';
 import type { Appended } from '../../engine/commit/stage.js';
 import type { EventFilter, Ids } from '../../engine/reader.js';
-import type { Identity, TokenRequest } from '../../engine/tokens/tokens.js';
+import type { Identity } from '../../engine/tokens/identity.js';
+import type { TokenRequest } from '../../engine/tokens/tokens.js';
 import type {
   AggregateDefinition,
   AsOf,

@@ -2,12 +2,8 @@
 import type { Checkpoint } from '../../engine/checkpoint.js';
 import type { Appended } from '../../engine/commit/stage.js';
 import type { EventFilter, Ids } from '../../engine/reader.js';
-import {
-  requireValid,
-  type Identity,
-  type TokenRecord,
-  type TokenRequest,
-} from '../../engine/tokens/tokens.js';
+import { requireValid, type Identity } from '../../engine/tokens/identity.js';
+import type { TokenRecord, TokenRequest } from '../../engine/tokens/tokens.js';
 import type {
   AggregateDefinition,
   AsOf,

@@ -8,7 +8,7 @@ CALL prove('patient', 'p-1', 2);
 CALL prove('patient', 'p-1');
 CALL checkpoint();
 CALL checkpoint(1);
-SELECT size, length(root) AS root FROM eventful.checkpoints ORDER BY size;
+SELECT size, length(root) AS root FROM eventful.checkpoints ORDER BY size DESC LIMIT 1;
 -- What they refuse.
 CALL verify('patinet');
 CALL verify('patient', 'nobody');
