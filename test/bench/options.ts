@@ -9,6 +9,7 @@ export const HELP = `npm run bench -- [flags]
   --rounds N         interleaved rounds after one warm-up (default 5)
   --seconds S        seconds of one run, whole (default 2)
   --clients 1,8,64   client counts of a; d and e take those up to 8
+  --session-threads 1,2,4   also a and d with sessions on so many threads; '' for none
   --events N         events of the loaded set of f to j (default 200000; 1000000 for the target of j)
   --deep N           also AS OF VERSION of one aggregate with N events (100000 for the target of g)
   --growth 1e4,1e5   workload l at these store sizes
@@ -25,6 +26,7 @@ export interface Options {
   readonly rounds: number;
   readonly seconds: number;
   readonly clients: readonly number[];
+  readonly sessionThreads: readonly number[];
   readonly events: number;
   readonly deep: number | null;
   readonly growth: readonly number[];
@@ -70,6 +72,7 @@ export function parseOptions(args: readonly string[]): Options | null {
       rounds: text,
       seconds: text,
       clients: text,
+      'session-threads': text,
       events: text,
       deep: text,
       growth: text,
@@ -89,7 +92,7 @@ export function parseOptions(args: readonly string[]): Options | null {
     values[name] === undefined ? usual : wholeNumber(name, values[name]);
   const optional = (name: 'deep' | 'rate'): number | null =>
     values[name] === undefined ? null : wholeNumber(name, values[name]);
-  const list = (name: 'clients' | 'growth', usual: string): number[] =>
+  const list = (name: 'clients' | 'growth' | 'session-threads', usual: string): number[] =>
     (values[name] ?? usual)
       .split(',')
       .filter((item) => item !== '')
@@ -100,6 +103,7 @@ export function parseOptions(args: readonly string[]): Options | null {
     rounds: number('rounds', quick ? 2 : 5),
     seconds: number('seconds', quick ? 1 : 2),
     clients: list('clients', '1,8,64'),
+    sessionThreads: list('session-threads', '1,2,4'),
     events: number('events', quick ? 20_000 : 200_000),
     deep: optional('deep'),
     growth,

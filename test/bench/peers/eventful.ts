@@ -30,14 +30,22 @@ export class EventfulPeer {
     readonly directory: string,
     private readonly keys: StoreKeys,
     private readonly cpuProf: string | null,
+    private readonly sessionThreads: number | null,
   ) {}
 
-  /** A new store in a directory of its own below `parent`. */
-  static async create(parent: string, cpuProf: string | null): Promise<EventfulPeer> {
+  /**
+   * A new store in a directory of its own below `parent`.
+   * @param sessionThreads null: as many as `eventful start` takes by itself
+   */
+  static async create(
+    parent: string,
+    cpuProf: string | null,
+    sessionThreads: number | null = null,
+  ): Promise<EventfulPeer> {
     const directory = mkdtempSync(join(parent, 'eventfuldb-'));
     const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
     createKeyring(directory, keys);
-    const peer = new EventfulPeer(directory, keys, cpuProf);
+    const peer = new EventfulPeer(directory, keys, cpuProf, sessionThreads);
     try {
       await peer.start();
     } catch (error) {
@@ -67,6 +75,7 @@ export class EventfulPeer {
         BENCH_DIRECTORY: this.directory,
         BENCH_MASTER_KEY: this.keys.masterKey.toString('hex'),
         BENCH_DEK: this.keys.dek.toString('hex'),
+        ...(this.sessionThreads === null ? {} : { BENCH_SESSION_THREADS: String(this.sessionThreads) }),
       },
       // Ctrl-C is the suite's to handle.
       detached: true,

@@ -6,6 +6,7 @@ import { verifyEventProof, type EventProof } from '../../../engine/proofs/verifi
 import { parseGrant } from '../../../engine/tokens/grants.js';
 import { parseKey } from '../../../engine/index.js';
 import { startServer, type RunningServer } from '../../../server/index.js';
+import { defaultSessionThreads } from '../../../server/sessionThreads.js';
 import type { Proved, Reply, Request, Started, Stats, Verified } from './messages.js';
 
 const TOKEN_SECONDS = 7 * 24 * 3600;
@@ -31,6 +32,7 @@ async function start(): Promise<RunningServer> {
     port: 0,
     socketDirectory: null,
     tls: null,
+    sessionThreads: Number(process.env['BENCH_SESSION_THREADS'] ?? defaultSessionThreads()),
     logger,
   });
 }

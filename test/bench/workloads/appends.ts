@@ -1,6 +1,7 @@
 /** a: durable appends; k: the projector under a; b: appends that expect a version. */
 import { byNodePg, byPgbench } from './contenders.js';
 import { AGGREGATES, clientsText, type Context, type Run } from './context.js';
+import { threadRows, THREADS_NOTE } from './threads.js';
 import { appendScript, ownVersionScript, readThenAppendScript, type System } from '../load/scripts.js';
 import {
   atMost,
@@ -59,11 +60,14 @@ export const appends: Run = async (context) => {
     context.say(`a: ${clients} clients`);
     rows.push(await appendRow(context, clients));
   }
+  const script = { label: 'appends', unit: 'appends/s', text: appendScript('eventful') };
+  rows.push(...(await threadRows(context, [script], false)));
   const notes = [
     `One event of three fields per request, committed and on disk before the answer, over ${AGGREGATES} aggregates; every request returns the version it made.`,
     'PostgreSQL writes the event and the projection in the same transaction. EventfulDB answers once its log is on disk; its read model follows (k), and a read waits for it (e).',
     'EventfulDB also encrypts, hashes every event into two Merkle trees and keeps each event_id unique for ever. PostgreSQL does none of these here.',
     'Targets are held against the faster of the two PostgreSQL variants, with pgbench. "client share" is what the load client took of all cores.',
+    THREADS_NOTE,
   ];
   return [{ id: 'a', title: 'Durable appends, one event per request', rows, notes }];
 };

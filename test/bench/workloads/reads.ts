@@ -1,6 +1,7 @@
 /** d: point reads of current state; e: reading what was just written. */
 import { byNodePg, byPgbench } from './contenders.js';
 import { AGGREGATES, clientsText, type Run } from './context.js';
+import { threadRows, THREADS_NOTE } from './threads.js';
 import { pointReadScript, readYourWriteScript, relayedReadScript } from '../load/scripts.js';
 import { fill } from '../load/bulk.js';
 import { interleave, rateRow, withColumn, type Row } from '../measure.js';
@@ -12,7 +13,8 @@ const MAX_CLIENTS = 8;
 const READ_SIDES = { eventful: 'EventfulDB', statement: 'PostgreSQL' } as const;
 const SYSTEMS = ['eventful', 'statement'] as const;
 
-export const pointReads: Run = async ({ options, peers, say }) => {
+export const pointReads: Run = async (context) => {
+  const { options, peers, say } = context;
   const { rounds, seconds, clients: wanted } = options;
   const load = { events: AGGREGATES, aggregates: AGGREGATES, firstId: 1 };
   for (const system of SYSTEMS) {
@@ -42,9 +44,15 @@ export const pointReads: Run = async ({ options, peers, say }) => {
     rows.push(ours === undefined || theirs === undefined ? row : withColumn(row, [ours, theirs]));
     rows.push(rateRow(`relayed, ${clientsText(clients)}`, 'reads/s', all.slice(2, 4), RELAY_TARGET));
   }
+  const scripts = [
+    { label: 'by aggregate_id', unit: 'reads/s', text: pointReadScript() },
+    { label: 'relayed', unit: 'reads/s', text: relayedReadScript() },
+  ];
+  rows.push(...(await threadRows(context, scripts, true)));
   const notes = [
     'SELECT * of one aggregate. "relayed" adds a condition that always holds (version > 0), so that the read model must answer.',
     "The target of 0.8 is meant for an engine that answers point reads itself; while it relays them, it is the relay's 0.5 that applies.",
+    THREADS_NOTE,
   ];
   return [{ id: 'd', title: 'Point reads of current state', rows, notes }];
 };
