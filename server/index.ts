@@ -61,7 +61,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       logger,
       onRebuildProgress: options.onRebuildProgress,
     });
-    sessions = sessionHost(options, engine, readModel);
+    sessions = await sessionHost(options, engine, readModel);
     const listener = await Listener.start({
       sessions,
       host: options.host,
@@ -79,10 +79,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
 }
 
-function sessionHost(options: ServerOptions, engine: Engine, readModel: ReadModel): SessionHost {
+async function sessionHost(
+  options: ServerOptions,
+  engine: Engine,
+  readModel: ReadModel,
+): Promise<SessionHost> {
   const { tls, logger, sessionThreads: threads = 0, maxBackends = MAX_BACKENDS } = options;
   return threads > 0
-    ? new ThreadHost({ engine, readModel, threads, tls, maxBackends, logger })
+    ? ThreadHost.start({ engine, readModel, threads, tls, maxBackends, logger })
     : new LocalHost({ engine, readModel, tls, places: new OwnPlaces(maxBackends), logger });
 }
 

@@ -343,7 +343,7 @@ export class SessionState implements Holder {
     this.running?.abort(new DatabaseError(SqlState.adminShutdown, 'the connection was closed'));
     this.copy?.fail('the connection was closed');
     if (this.idleTimer !== null) clearTimeout(this.idleTimer);
-    this.transaction.discard();
+    this.transaction.close();
     this.relay?.cancel();
     this.relay?.close();
     this.services.pool.release(this);

@@ -19,6 +19,7 @@ export class Transaction {
   private events: NewEvent[] = [];
   private preview: SessionPreview | null = null;
   private savepoints: Savepoint[] = [];
+  private closed = false;
 
   constructor(
     private readonly engine: SessionEngine,
@@ -88,6 +89,12 @@ export class Transaction {
     this.savepoints = [];
   }
 
+  /** The session has ended. */
+  close(): void {
+    this.closed = true;
+    this.discard();
+  }
+
   savepoint(name: string): void {
     this.savepoints.push({ name, events: this.events.length });
   }
@@ -115,7 +122,13 @@ export class Transaction {
   private async ensurePreview(): Promise<void> {
     if (this.preview !== null) return;
     const preview = await this.engine.preview();
-    if (this.events.length > 0) await preview.add(this.events, this.writer());
+    try {
+      if (this.events.length > 0) await preview.add(this.events, this.writer());
+      if (this.closed) throw new DatabaseError(SqlState.adminShutdown, 'the connection was closed');
+    } catch (error) {
+      preview.close();
+      throw error;
+    }
     this.preview = preview;
   }
 

@@ -41,6 +41,8 @@ export type ToThread =
 export type LogLevel = 'info' | 'warn' | 'error';
 
 export type FromThread =
+  /** It can serve now. */
+  | { readonly kind: 'ready' }
   | { readonly kind: 'requests'; readonly requests: readonly Request[] }
   | { readonly kind: 'closed'; readonly id: number }
   | Cancel

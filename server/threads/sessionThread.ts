@@ -20,8 +20,7 @@ export interface Served {
 
 export interface ThreadEvents {
   message(message: FromThread): void;
-  /** @param error null when it was told to end */
-  ended(error: unknown): void;
+  ended(reason: unknown): void;
 }
 
 export class SessionThread {
@@ -31,6 +30,9 @@ export class SessionThread {
   private readonly news: MessagePort;
   private readonly server: CallServer;
   private failure: unknown = null;
+  private serving = false;
+  /** Rejects when it ends before it can serve. */
+  readonly ready: Promise<void>;
 
   constructor(
     readonly slot: number,
@@ -44,16 +46,30 @@ export class SessionThread {
     const workerData: ThreadData = { ...data, slot, news: port2 };
     this.worker = new Worker(ENTRY, { workerData, transferList: [port2], name: `eventful sessions ${slot}` });
     this.server = new CallServer(called, (replies) => this.send({ kind: 'replies', replies }));
-    this.worker.on('message', (message: FromThread) => {
-      if (message.kind === 'requests') this.server.handle(message.requests);
-      else events.message(message);
+    this.ready = new Promise((resolve, reject) => {
+      this.worker.on('message', (message: FromThread) => {
+        if (message.kind === 'requests') this.server.handle(message.requests);
+        else if (message.kind !== 'ready') events.message(message);
+        else {
+          this.serving = true;
+          resolve();
+        }
+      });
+      this.worker.on('error', (error: unknown) => (this.failure = error));
+      this.worker.once('exit', (code) => {
+        this.server.close();
+        this.news.close();
+        const reason = this.failure ?? new Error(`exit code ${code}`);
+        events.ended(reason);
+        reject(reason instanceof Error ? reason : new Error('a session thread failed', { cause: reason }));
+      });
     });
-    this.worker.on('error', (error: unknown) => (this.failure = error));
-    this.worker.once('exit', (code) => {
-      this.server.close();
-      this.news.close();
-      events.ended(this.failure ?? (code === 0 ? null : new Error(`exit code ${code}`)));
-    });
+    // Only the first threads are waited for.
+    this.ready.catch(() => undefined);
+  }
+
+  get isReady(): boolean {
+    return this.serving;
   }
 
   send(message: ToThread): void {

@@ -14,6 +14,8 @@ import { Progress, SharedPlaces } from './shared.js';
 
 /** A thread that ends sooner than this after its start is replaced only after as long again. */
 const QUICK_MS = 1000;
+/** Saying goodbye to all its connections takes a thread a second at most. */
+const GOODBYE_MS = 5000;
 
 export interface ThreadHostOptions {
   readonly engine: Engine;
@@ -36,8 +38,9 @@ export class ThreadHost implements SessionHost {
     for (const thread of this.threads) thread?.send({ kind: 'down' });
   };
   private ending = false;
+  private impatient: NodeJS.Timeout | undefined;
 
-  constructor(private readonly options: ThreadHostOptions) {
+  private constructor(private readonly options: ThreadHostOptions) {
     const { engine, readModel } = options;
     this.places = SharedPlaces.memory(options.threads);
     this.progress.committed = engine.committedPosition();
@@ -55,6 +58,18 @@ export class ThreadHost implements SessionHost {
     ];
     readModel.on('down', this.onDown);
     for (let slot = 0; slot < options.threads; slot++) this.threads.push(this.start(slot));
+  }
+
+  /** Resolves once every thread can serve. @throws what kept one from it */
+  static async start(options: ThreadHostOptions): Promise<ThreadHost> {
+    const host = new ThreadHost(options);
+    try {
+      await Promise.all(host.threads.map(async (thread) => thread?.ready));
+    } catch (error) {
+      await host.close();
+      throw error;
+    }
+    return host;
   }
 
   /** Descriptors that were returned and whose handles are not closed yet. */
@@ -82,21 +97,33 @@ export class ThreadHost implements SessionHost {
   }
 
   shutdown(): void {
+    this.ending = true;
     for (const thread of this.threads) thread?.send({ kind: 'shutdown' });
+    // One that is stuck takes its connections along.
+    this.impatient = setTimeout(() => void this.endThreads(), GOODBYE_MS);
   }
 
   async close(): Promise<void> {
     this.ending = true;
+    clearTimeout(this.impatient);
     for (const unfollow of this.unfollow) unfollow();
+    await this.endThreads();
+  }
+
+  private async endThreads(): Promise<void> {
     await Promise.all(this.threads.map(async (thread) => thread?.end()));
   }
 
   private leastBusy(): SessionThread | null {
-    let found: SessionThread | null = null;
-    for (const thread of this.threads)
-      if (thread !== null && (found === null || thread.connections.size < found.connections.size))
-        found = thread;
-    return found;
+    const all = this.threads.filter((thread) => thread !== null);
+    const ready = all.filter((thread) => thread.isReady);
+    // One that is still starting will find the connection waiting.
+    const [first, ...others] = ready.length > 0 ? ready : all;
+    return others.reduce<SessionThread | null>(
+      (least, thread) =>
+        least === null || thread.connections.size < least.connections.size ? thread : least,
+      first ?? null,
+    );
   }
 
   private start(slot: number): SessionThread {
@@ -118,7 +145,7 @@ export class ThreadHost implements SessionHost {
       { engine, readModel },
       {
         message: (message) => this.receive(thread, message),
-        ended: (error) => this.ended(thread, error),
+        ended: (reason) => this.ended(thread, reason),
       },
     );
     return thread;
@@ -145,6 +172,7 @@ export class ThreadHost implements SessionHost {
         this.options.logger[level](error === null ? details : { ...details, err: fromPlain(error) }, text);
         return;
       }
+      case 'ready':
       case 'requests':
     }
   }
@@ -160,7 +188,7 @@ export class ThreadHost implements SessionHost {
     this.progress.countNews();
   }
 
-  private ended(thread: SessionThread, error: unknown): void {
+  private ended(thread: SessionThread, reason: unknown): void {
     const { slot } = thread;
     SharedPlaces.clear(this.places, slot);
     this.threads[slot] = null;
@@ -171,7 +199,7 @@ export class ThreadHost implements SessionHost {
     thread.connections.clear();
     if (this.ending) return;
     this.options.logger.error(
-      { err: error, slot },
+      { err: reason, slot },
       'a session thread ended, and its sessions with it; it is being replaced',
     );
     const replace = (): void => {

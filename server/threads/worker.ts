@@ -67,3 +67,4 @@ function serve(data: ThreadData): (message: ToThread) => void {
 
 await prepareParser();
 parentPort?.on('message', serve(workerData as ThreadData));
+send({ kind: 'ready' });

@@ -23,7 +23,7 @@ async function startThreads(
   const { engine, readModel } = server.server;
   const note = (_: object, message: string): void => options.log?.(message);
   const logger = { info: () => undefined, warn: note, error: note };
-  const host = new ThreadHost({
+  const host = await ThreadHost.start({
     engine,
     readModel,
     threads: 2,
