@@ -105,15 +105,18 @@ describe('connections', () => {
 
   it('to the read model are counted over all threads, and idle ones of another thread taken back', async () => {
     const threads = await startThreads(server, { maxBackends: 2 });
-    const [a, b, c, d] = await Promise.all([1, 2, 3, 4].map(() => threads.connect()));
-    if (a === undefined || b === undefined || c === undefined || d === undefined)
-      throw new Error('no client');
+    // a and c on one thread, b and d on the other.
+    const [a, b] = [await threads.connect(), await threads.connect()];
+    const [c, d] = [await threads.connect(), await threads.connect()];
     await a.query('BEGIN');
     await a.query('SELECT 1');
     await b.query('SELECT 1');
-    // Both places are taken, one of them idle on the other thread of one of these.
-    for (const client of [c, d, b, c, d])
+    // Both places are taken; the idle one is on the other thread. By itself it is given back after two seconds.
+    for (const client of [c, d, c, b]) {
+      const started = performance.now();
       expect((await client.query('SELECT 2 AS n')).rows).toEqual([{ n: 2 }]);
+      expect(performance.now() - started).toBeLessThan(1500);
+    }
     await b.query('BEGIN');
     await b.query('SELECT 1');
     let late = false;
