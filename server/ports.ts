@@ -70,6 +70,8 @@ export interface SessionEngine {
 }
 
 export interface SessionReadModel {
+  /** Process id of its PostgreSQL; null while that is down. */
+  readonly pid: number | null;
   waitFor(position: bigint, signal?: AbortSignal): Promise<void>;
   roleFor(grants: readonly Grant[]): Promise<RoleLogin>;
   connection(role: RoleLogin): ReadModelConnection;

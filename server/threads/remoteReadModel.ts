@@ -17,6 +17,10 @@ export class RemoteReadModel implements SessionReadModel {
     private readonly backend: ThreadData['backend'],
   ) {}
 
+  get pid(): number | null {
+    return this.progress.pid;
+  }
+
   waitFor(position: bigint, signal?: AbortSignal): Promise<void> {
     if (this.progress.hasApplied(position, BigInt(this.news.schema.revision))) return Promise.resolve();
     return this.client.call('waitFor', [position], signal);

@@ -5,12 +5,14 @@ const COMMITTED = 0;
 const APPLIED = 1;
 const APPLIED_REVISION = 2;
 const NEWS = 3;
+const PID = 4;
+const CELLS = 5;
 
-/** How far the engine and the read model are. Written by the engine's thread alone. */
+/** How far the engine and the read model are, and which PostgreSQL that is. Written by the engine's thread alone. */
 export class Progress {
   private readonly cells: BigInt64Array;
 
-  constructor(readonly memory = new SharedArrayBuffer(4 * BigInt64Array.BYTES_PER_ELEMENT)) {
+  constructor(readonly memory = new SharedArrayBuffer(CELLS * BigInt64Array.BYTES_PER_ELEMENT)) {
     this.cells = new BigInt64Array(memory);
   }
 
@@ -32,6 +34,16 @@ export class Progress {
     return (
       Atomics.load(this.cells, APPLIED) >= position && Atomics.load(this.cells, APPLIED_REVISION) >= revision
     );
+  }
+
+  /** Process id of the read model's PostgreSQL; null while it is down. */
+  get pid(): number | null {
+    const pid = Atomics.load(this.cells, PID);
+    return pid === 0n ? null : Number(pid);
+  }
+
+  set pid(pid: number | null) {
+    Atomics.store(this.cells, PID, BigInt(pid ?? 0));
   }
 
   /** How many news every thread has been sent; see messages.ts. */

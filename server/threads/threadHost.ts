@@ -35,7 +35,11 @@ export class ThreadHost implements SessionHost {
   private readonly returned = new Returned();
   private readonly unfollow: (() => void)[];
   private readonly onDown = (): void => {
+    this.progress.pid = this.options.readModel.pid;
     for (const thread of this.threads) thread?.send({ kind: 'down' });
+  };
+  private readonly onUp = (): void => {
+    this.progress.pid = this.options.readModel.pid;
   };
   private ending = false;
   private impatient: NodeJS.Timeout | undefined;
@@ -55,8 +59,11 @@ export class ThreadHost implements SessionHost {
       engine.tokens.onRevoked((tokenId) => this.tell({ kind: 'revoked', tokenId })),
       readModel.onApplied(applied),
       () => readModel.off('down', this.onDown),
+      () => readModel.off('up', this.onUp),
     ];
     readModel.on('down', this.onDown);
+    readModel.on('up', this.onUp);
+    this.onUp();
     for (let slot = 0; slot < options.threads; slot++) this.threads.push(this.start(slot));
   }
 
