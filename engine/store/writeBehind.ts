@@ -3,9 +3,9 @@ import type { Entry, ScanRange, Store, StoredEntry } from './store.js';
 /** Bytes that may wait for the store; above that, `room` holds the commit loop back. */
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 /** How long entries may wait for more to share a batch with. Whoever reads does not wait for this. */
-const GATHER_MS = 2;
+const GATHER_MS = 20;
 /** Entries worth a batch of their own. */
-const BATCH_ENTRIES = 512;
+const BATCH_ENTRIES = 2048;
 
 /**
  * A store that takes writes at once and applies them in the background, in order, many groups in one batch. A group
