@@ -17,6 +17,8 @@
 import { hmacSha256 } from '../crypto/hash.js';
 
 export const AGG_BYTES = 20;
+/** Of a hashed name. */
+const NAME_BYTES = 16;
 
 export const Prefix = {
   event: 0x65,
@@ -34,7 +36,9 @@ type PrefixByte = (typeof Prefix)[keyof typeof Prefix];
 
 /** The agg in a record's key. */
 export function aggOf(key: Uint8Array): Buffer {
-  return Buffer.from(key.subarray(1, 1 + AGG_BYTES));
+  const agg = Buffer.alloc(AGG_BYTES);
+  agg.set(key.subarray(1, 1 + AGG_BYTES));
+  return agg;
 }
 
 function writeU64(target: Buffer, value: number, offset: number): void {
@@ -49,6 +53,14 @@ export function versionKey(prefix: PrefixByte, agg: Buffer, version: number): Bu
   agg.copy(key, 1);
   writeU64(key, version, 1 + AGG_BYTES);
   return key;
+}
+
+/** agg ‖ u64be(version): where an event is. */
+export function placeOf(agg: Buffer, version: number): Buffer {
+  const place = Buffer.allocUnsafe(AGG_BYTES + 8);
+  agg.copy(place);
+  writeU64(place, version, AGG_BYTES);
+  return place;
 }
 
 /** prefix ‖ bytes */
@@ -110,21 +122,28 @@ export class Index {
     typeBytes.copy(input, 4);
     input.writeUInt32BE(idBytes.length, 4 + typeBytes.length);
     idBytes.copy(input, 8 + typeBytes.length);
-    const agg = Buffer.allocUnsafe(AGG_BYTES);
+    // Memory of its own, since heads are kept long.
+    const agg = Buffer.alloc(AGG_BYTES);
     agg.writeUInt32BE(typeNumber, 0);
     hmacSha256(this.indexKey, input).copy(agg, 4, 0, 16);
     return agg;
   }
 
   eventId(eventId: Buffer): Buffer {
-    return plainKey(Prefix.id, this.mac('event', eventId));
+    return this.named(Prefix.id, 'event\0', eventId);
   }
 
   usage(tokenId: string): Buffer {
-    return plainKey(Prefix.usage, this.mac('token', Buffer.from(tokenId)));
+    return this.named(Prefix.usage, 'token\0', Buffer.from(tokenId));
   }
 
-  private mac(kind: string, bytes: Buffer): Buffer {
-    return hmacSha256(this.indexKey, Buffer.concat([Buffer.from(`${kind}\0`), bytes])).subarray(0, 16);
+  private named(prefix: PrefixByte, kind: string, bytes: Buffer): Buffer {
+    const input = Buffer.allocUnsafe(kind.length + bytes.length);
+    input.write(kind, 0, 'latin1');
+    input.set(bytes, kind.length);
+    const key = Buffer.allocUnsafe(1 + NAME_BYTES);
+    key[0] = prefix;
+    hmacSha256(this.indexKey, input).copy(key, 1, 0, NAME_BYTES);
+    return key;
   }
 }

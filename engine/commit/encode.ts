@@ -1,5 +1,5 @@
 /** Turns a staged group into the puts of one store batch. Each record is encoded and encrypted once, here. */
-import { Prefix, numberKey, tileKey } from '../codec/keys.js';
+import { Prefix, numberKey, placeOf, tileKey } from '../codec/keys.js';
 import { storeLeaf, type LogEntry, type Progress } from '../codec/records.js';
 import { ByteWriter } from '../codec/bytes.js';
 import type { Repository } from '../repository.js';
@@ -56,7 +56,7 @@ export function encodeGroupEntries(
 
 function eventEntries(repository: Repository, staged: Staged, threshold: number): Entry[] {
   const { header, body, head } = staged;
-  const place = new ByteWriter(28).bytes(head.agg).u64(header.version).result();
+  const place = placeOf(head.agg, header.version);
   const entries = [
     repository.eventEntry(head.agg, head.key, header, body),
     // Not sealed: it holds the same pseudonyms as the keys, and whoever follows it checks where it leads.

@@ -16,7 +16,15 @@ import type { CommittedGroup, NewEvent, Writer } from '../types.js';
 import { encodeGroupEntries } from './encode.js';
 import { Prefetched } from './prefetch.js';
 import { Preview } from './preview.js';
-import { Group, headName, rowOf, type Appended, type Existing, type Staged } from './stage.js';
+import {
+  announcementOf,
+  Group,
+  headName,
+  rowOf,
+  type Appended,
+  type Existing,
+  type Staged,
+} from './stage.js';
 
 const HEAD_CACHE = 50_000;
 /** Events that one group may gather; a single larger request still goes through alone. */
@@ -191,7 +199,7 @@ export class CommitLoop {
       firstPosition: BigInt(before.position + 1),
       lastPosition: BigInt(progress.position),
       states: [...group.heads.values()].filter((head) => !isInternalType(head.type)).map(toStateRow),
-      events: group.staged.filter((s) => !s.internal).map(rowOf),
+      events: group.staged.filter((s) => !s.internal).map(announcementOf),
       schema: group.schemaChanged ? group.catalogue.schema : null,
     });
   }

@@ -11,7 +11,7 @@ import type { Head } from '../repository.js';
 import { Limits, validateEvent } from '../schema/validate.js';
 import { appendLeaf } from '../tree.js';
 import { randomPool } from '../crypto/random.js';
-import type { EventRow, Fields, NewEvent, Writer } from '../types.js';
+import type { CommittedGroup, EventRow, Fields, NewEvent, Writer } from '../types.js';
 
 /** A committed event as its request is answered; `duplicate` when it was there before. */
 export interface Appended extends EventRow {
@@ -262,6 +262,17 @@ function drawUuid(): Buffer {
 export function formatUuid(bytes: Buffer): string {
   const hex = bytes.toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** What followers are told of an event. */
+export function announcementOf({ header }: Staged): CommittedGroup['events'][number] {
+  return {
+    position: BigInt(header.position),
+    aggregateType: header.type,
+    aggregateId: header.id,
+    version: BigInt(header.version),
+    eventType: header.eventType,
+  };
 }
 
 export function rowOf(staged: Staged): EventRow {

@@ -10,6 +10,23 @@ const SHORT = 1024;
 const BLOCK = 64;
 const DIGEST = 32;
 
+/**
+ * Digests come from slabs of their own. Some live long, in the trees of cached aggregates; among other short-lived
+ * buffers each of them would keep a whole slab of those.
+ */
+const SLAB_BYTES = 8192;
+let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+let used = 0;
+
+function digestBuffer(): Buffer {
+  if (used === SLAB_BYTES) {
+    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    used = 0;
+  }
+  used += DIGEST;
+  return slab.subarray(used - DIGEST, used);
+}
+
 const inner = Buffer.alloc(BLOCK + SHORT);
 const outer = Buffer.alloc(BLOCK + DIGEST);
 const innerDigest = outer.subarray(BLOCK);
@@ -17,7 +34,7 @@ const innerDigest = outer.subarray(BLOCK);
 /** 32 bytes. */
 export function sha256(data: Uint8Array): Buffer {
   if (data.length > SHORT) return hash('sha256', data, 'buffer');
-  const digest = Buffer.allocUnsafe(DIGEST);
+  const digest = digestBuffer();
   sodium.crypto_hash_sha256(digest, data);
   return digest;
 }
@@ -32,7 +49,7 @@ export function hmacSha256(key: Uint8Array, data: Uint8Array): Buffer {
   }
   inner.set(data, BLOCK);
   sodium.crypto_hash_sha256(innerDigest, inner.subarray(0, BLOCK + data.length));
-  const mac = Buffer.allocUnsafe(DIGEST);
+  const mac = digestBuffer();
   sodium.crypto_hash_sha256(mac, outer);
   return mac;
 }

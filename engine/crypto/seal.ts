@@ -15,6 +15,7 @@ import sodium from 'sodium-native';
 import { DatabaseError, SqlState } from '../errors.js';
 
 const FORMAT = 2;
+const KEY_BYTES = 32;
 const NONCE_BYTES = 24;
 const PREFIX_BYTES = 16;
 const TAG_BYTES = 16;
@@ -25,11 +26,15 @@ const RECORD_KEY_BYTES = 256;
 
 /** A 256-bit key and the number records name it by. */
 export class SealKey {
+  /** Memory of its own: keys are kept long, and what they came in is not. */
+  readonly bytes = Buffer.alloc(KEY_BYTES);
+
   constructor(
     readonly id: number,
-    readonly bytes: Buffer,
+    bytes: Uint8Array,
   ) {
-    if (bytes.length !== 32) throw new Error('a key is 32 bytes');
+    if (bytes.length !== KEY_BYTES) throw new Error('a key is 32 bytes');
+    this.bytes.set(bytes);
   }
 }
 
@@ -57,9 +62,11 @@ function corrupted(why: string): DatabaseError {
 /** Seals and opens the records of one store. */
 export class Sealer {
   private readonly nonces: NonceSource;
-  /** Additional data, put together in place for each record. */
+  /** Additional data, put together in place for each record, and views of it by length. */
   private readonly additional: Buffer;
+  private readonly views: (Buffer | undefined)[] = [];
   private readonly aadStart: number;
+  private readonly nonce = Buffer.alloc(NONCE_BYTES);
 
   constructor(
     storeId: Buffer,
@@ -129,12 +136,13 @@ export class Sealer {
     return plain;
   }
 
-  /** @returns the nonce, a view of the record */
+  /** @returns the nonce, valid until the next record */
   private writeHeader(record: Buffer): Buffer {
     record[0] = FORMAT;
     record.writeUInt32BE(this.current.id, 1);
-    this.nonces.write(record, 5);
-    return record.subarray(5, HEADER_BYTES);
+    this.nonces.write(this.nonce, 0);
+    record.set(this.nonce, 5);
+    return this.nonce;
   }
 
   private readHeader(record: Buffer): [SealKey, Buffer] {
@@ -158,6 +166,6 @@ export class Sealer {
     const end = this.aadStart + recordKey.length;
     this.additional.set(recordKey, this.aadStart);
     this.additional[end] = part;
-    return this.additional.subarray(0, end + 1);
+    return (this.views[end] ??= this.additional.subarray(0, end + 1));
   }
 }
