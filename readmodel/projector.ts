@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { DatabaseError } from '../engine/errors.js';
 import type { ProjectionSource, StateRow } from '../engine/types.js';
 import { withoutBlockers } from './blockers.js';
+import { chunks, readAhead } from './chunks.js';
 import { Feed, notifications, type Batch } from './feed.js';
 import type { Logger } from './logger.js';
 import { SchemaMirror, table } from './schemaMirror.js';
@@ -311,7 +312,7 @@ export class Projector {
     // One transaction from TRUNCATE on: PostgreSQL then writes no log for the rows.
     await session.transaction(async (client) => {
       await client.query(`TRUNCATE ${table(type)}`);
-      for await (const rows of chunks(source.allStates(type), LOAD_ROWS)) {
+      for await (const rows of readAhead(chunks(source.allStates(type), LOAD_ROWS))) {
         if (this.lacksColumns(type, rows)) await this.mirror.apply(client, source.schema());
         for (const known of this.typeRows(type, rows)) await load(client, known, logger);
         loaded += rows.length;
@@ -349,20 +350,4 @@ function groupByType(states: readonly StateRow[]): Map<string, StateRow[]> {
     if (found === undefined || found.version < state.version) ofType.set(state.aggregateId, state);
   }
   return new Map([...latest].map(([type, rows]) => [type, [...rows.values()]]));
-}
-
-async function* chunks(
-  batches: AsyncIterable<readonly StateRow[]>,
-  size: number,
-): AsyncGenerator<readonly StateRow[]> {
-  let waiting: StateRow[] = [];
-  for await (const batch of batches) {
-    for (const row of batch) {
-      waiting.push(row);
-      if (waiting.length < size) continue;
-      yield waiting;
-      waiting = [];
-    }
-  }
-  if (waiting.length > 0) yield waiting;
 }
