@@ -7,7 +7,7 @@ export type Workload = (typeof WORKLOADS)[number];
 export const HELP = `npm run bench -- [flags]
   --only a,b,…       workloads to run (default: a to k; l only when named or with --growth)
   --rounds N         interleaved rounds after one warm-up (default 5)
-  --seconds S        seconds of one run, whole (default 2)
+  --seconds S        seconds of one run, whole (default 1)
   --clients 1,8,64   client counts of a; d and e take those up to 8
   --session-threads 1,2,4   also a and d with sessions on so many threads; '' for none
   --events N         events of the loaded set of f to j (default 200000; 1000000 for the target of j)
@@ -101,7 +101,7 @@ export function parseOptions(args: readonly string[]): Options | null {
   return {
     only: chosen(values.only, growth),
     rounds: number('rounds', quick ? 2 : 5),
-    seconds: number('seconds', quick ? 1 : 2),
+    seconds: number('seconds', 1),
     clients: list('clients', '1,8,64'),
     sessionThreads: list('session-threads', '1,2,4'),
     events: number('events', quick ? 20_000 : 200_000),
