@@ -26,10 +26,11 @@ export class CallClient {
 
   receive(replies: readonly Reply[]): void {
     for (const reply of replies) {
-      const pending = this.pending.get(reply.id);
-      this.pending.delete(reply.id);
-      if ('error' in reply) pending?.reject(fromPlain(reply.error));
-      else pending?.resolve(reply.value);
+      const [id, value] = reply;
+      const pending = this.pending.get(id);
+      this.pending.delete(id);
+      if (reply.length === 3) pending?.reject(fromPlain(reply[2]));
+      else pending?.resolve(value);
     }
   }
 
@@ -39,13 +40,13 @@ export class CallClient {
     signal?: AbortSignal,
   ): Promise<Result<EngineCalls[K]>> {
     const id = ++this.lastId;
-    const answer = this.ask({ op: 'call', id, name, args }) as Promise<Result<EngineCalls[K]>>;
+    const answer = this.ask(['call', id, name, ...args]) as Promise<Result<EngineCalls[K]>>;
     return signal === undefined ? answer : this.abortable(id, answer, signal);
   }
 
   /** A call whose answer nobody needs. */
   tell<K extends keyof EngineCalls>(name: K, args: Rest<EngineCalls[K]>): void {
-    this.post({ op: 'call', id: ++this.lastId, name, args });
+    this.post(['call', ++this.lastId, name, ...args]);
   }
 
   async *stream<K extends keyof EngineStreams>(
@@ -54,7 +55,7 @@ export class CallClient {
     signal?: AbortSignal,
   ): AsyncGenerator<Item<EngineStreams[K]>> {
     const id = ++this.lastId;
-    let request: Request = { op: 'open', id, name, args };
+    let request: Request = ['open', id, name, ...args];
     let finished = false;
     try {
       for (;;) {
@@ -65,25 +66,25 @@ export class CallClient {
           return;
         }
         yield batch.value as Item<EngineStreams[K]>;
-        request = { op: 'next', id };
+        request = ['next', id];
       }
     } catch (error) {
       finished = true;
       throw error;
     } finally {
-      if (!finished) this.post({ op: 'end', id });
+      if (!finished) this.post(['end', id]);
     }
   }
 
   private ask(request: Request): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.pending.set(request.id, { resolve, reject });
+      this.pending.set(request[1], { resolve, reject });
       this.post(request);
     });
   }
 
   private async abortable<T>(id: number, answer: Promise<T>, signal: AbortSignal): Promise<T> {
-    const abort = (): void => this.post({ op: 'abort', id, reason: toPlain(signal.reason) });
+    const abort = (): void => this.post(['abort', id, toPlain(signal.reason)]);
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
     try {

@@ -1,11 +1,15 @@
 /** Runs the calls of one session thread on the engine's. */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
-import { engineCalls, engineStreams, type Called, type Preview } from './calls.js';
+import { engineCalls, engineStreams, type Called, type EngineCalls, type Preview } from './calls.js';
 import { fromPlain, toPlain } from './errors.js';
 import type { Reply, Request } from './messages.js';
 
 type Call = (signal: AbortSignal, ...args: readonly unknown[]) => unknown;
 type Stream = (signal: AbortSignal, ...args: readonly unknown[]) => AsyncIterable<unknown>;
+
+/** Calls that look at their signal; for the others it is not worth making one. */
+const ABORTABLE: ReadonlySet<string> = new Set(['waitFor', 'verify'] satisfies (keyof EngineCalls)[]);
+const NEVER = new AbortController().signal;
 
 interface OpenStream {
   readonly iterator: AsyncIterator<unknown>;
@@ -31,22 +35,23 @@ export class CallServer {
 
   handle(requests: readonly Request[]): void {
     for (const request of requests) {
-      switch (request.op) {
+      const [op, id] = request;
+      switch (op) {
         case 'call':
-          void this.call(request.id, request.name, request.args);
+          void this.call(id, request[2], request.slice(3));
           break;
         case 'open':
-          void this.openStream(request.id, request.name, request.args);
+          void this.openStream(id, request[2], request.slice(3));
           break;
         case 'next':
-          void this.next(request.id);
+          void this.next(id);
           break;
         case 'end':
-          this.end(request.id);
+          this.end(id);
           break;
         case 'abort': {
-          const controller = this.running.get(request.id) ?? this.open.get(request.id)?.controller;
-          controller?.abort(fromPlain(request.reason));
+          const controller = this.running.get(id) ?? this.open.get(id)?.controller;
+          controller?.abort(fromPlain(request[2]));
         }
       }
     }
@@ -64,12 +69,12 @@ export class CallServer {
   }
 
   private async call(id: number, name: string, args: readonly unknown[]): Promise<void> {
-    const controller = new AbortController();
-    this.running.set(id, controller);
+    const controller = ABORTABLE.has(name) ? new AbortController() : null;
+    if (controller !== null) this.running.set(id, controller);
     try {
-      this.reply({ id, value: await (this.calls[name] as Call)(controller.signal, ...args) });
+      this.reply([id, await (this.calls[name] as Call)(controller?.signal ?? NEVER, ...args)]);
     } catch (error) {
-      this.reply({ id, error: toPlain(error) });
+      this.reply([id, null, toPlain(error)]);
     } finally {
       this.running.delete(id);
     }
@@ -89,10 +94,10 @@ export class CallServer {
       const result: IteratorResult<unknown, unknown> = await stream.iterator.next();
       const done = result.done === true;
       if (done) this.open.delete(id);
-      this.reply({ id, value: { done, value: done ? undefined : result.value } });
+      this.reply([id, { done, value: done ? undefined : result.value }]);
     } catch (error) {
       this.open.delete(id);
-      this.reply({ id, error: toPlain(error) });
+      this.reply([id, null, toPlain(error)]);
     }
   }
 

@@ -3,7 +3,6 @@
  * write it here and in remoteEngine.ts or remoteReadModel.ts, which take their types from here.
  */
 import type { Checkpoint } from '../../engine/checkpoint.js';
-import type { Appended } from '../../engine/commit/stage.js';
 import type { EventFilter, Ids } from '../../engine/reader.js';
 import type { Identity } from '../../engine/tokens/identity.js';
 import type { TokenRequest } from '../../engine/tokens/tokens.js';
@@ -18,6 +17,7 @@ import type {
 } from '../../engine/types.js';
 import type { SessionEngine, SessionPreview, SessionReadModel } from '../ports.js';
 import { compareStates } from '../statements/compare.js';
+import { packAppended, packState, unpackAppend, type Packed } from './pack.js';
 
 /** The part of the engine's previews that only this side needs. */
 export interface Preview extends SessionPreview {
@@ -39,15 +39,9 @@ function plainCheckpoint({ origin, size, root, note }: Checkpoint): PlainCheckpo
   return { origin, size, root: root.toString('hex'), note };
 }
 
-const NOTHING = {};
-
-/** Nobody who appends is told again what they appended. */
-function answered(rows: readonly Appended[]): Appended[] {
-  return rows.map((row) => ({ ...row, payload: NOTHING, metadata: null }));
-}
-
 export interface PreviewAdded {
-  readonly rows: readonly Appended[];
+  /** What was appended; see pack.ts. */
+  readonly rows: Packed;
   /** The aggregates the events changed. */
   readonly states: readonly StateRow[];
   /** null: as the caller knows it. */
@@ -58,8 +52,10 @@ export interface PreviewAdded {
 export function engineCalls({ engine, readModel }: Called, previews: Map<number, Preview>) {
   let lastPreview = 0;
   return {
-    commit: async (_: AbortSignal, events: readonly NewEvent[], writer: Writer, durable: boolean) =>
-      answered(await engine.commitTransaction(events, writer, { durable })),
+    commit: async (_: AbortSignal, packed: Packed, durable: boolean): Promise<Packed> => {
+      const { events, writer } = unpackAppend(packed);
+      return packAppended(await engine.commitTransaction(events, writer, { durable }));
+    },
     createAggregateEvent: (_: AbortSignal, definition: AggregateDefinition, also: Schema) =>
       engine.createAggregateEvent(definition, also),
     commentEvent: (_: AbortSignal, schema: Schema, type: string, comment: string | null) =>
@@ -75,12 +71,12 @@ export function engineCalls({ engine, readModel }: Called, previews: Map<number,
       _: AbortSignal,
       id: number,
       revision: number,
-      events: readonly NewEvent[],
-      writer: Writer,
+      packed: Packed,
     ): Promise<PreviewAdded> => {
+      const { events, writer } = unpackAppend(packed);
       const preview = previews.get(id);
       if (preview === undefined) throw new Error('there is no such preview');
-      const rows = answered(await preview.add(events, writer));
+      const rows = packAppended(await preview.add(events, writer));
       const schema = preview.schema();
       return {
         rows,
@@ -89,7 +85,10 @@ export function engineCalls({ engine, readModel }: Called, previews: Map<number,
       };
     },
     previewClose: (_: AbortSignal, id: number) => void previews.delete(id),
-    state: (_: AbortSignal, type: string, id: string) => engine.state(type, id),
+    state: async (_: AbortSignal, type: string, id: string): Promise<Packed | null> => {
+      const row = await engine.state(type, id);
+      return row === null ? null : packState(row);
+    },
     countAggregates: (_: AbortSignal, type: string) => engine.countAggregates(type),
     writesUsed: (_: AbortSignal, tokenId: string) => engine.writesUsed(tokenId),
     verify: (signal: AbortSignal, type: string | null, id: string | null, compare: boolean) =>

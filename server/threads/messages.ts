@@ -9,17 +9,12 @@ import type { PlainError } from './errors.js';
  * is not answered. `abort` makes what is being done for the id fail.
  */
 export type Request =
-  | {
-      readonly op: 'call' | 'open';
-      readonly id: number;
-      readonly name: string;
-      readonly args: readonly unknown[];
-    }
-  | { readonly op: 'next' | 'end'; readonly id: number }
-  | { readonly op: 'abort'; readonly id: number; readonly reason: PlainError };
+  | readonly [op: 'call' | 'open', id: number, name: string, ...args: unknown[]]
+  | readonly [op: 'next' | 'end', id: number]
+  | readonly [op: 'abort', id: number, reason: PlainError];
 
 export type Reply =
-  { readonly id: number; readonly value: unknown } | { readonly id: number; readonly error: PlainError };
+  readonly [id: number, value: unknown] | readonly [id: number, none: null, error: PlainError];
 
 /** A cancel request; the secret as hex. */
 export interface Cancel {

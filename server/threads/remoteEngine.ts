@@ -19,6 +19,7 @@ import type { SessionEngine, SessionPreview, SessionTokens } from '../ports.js';
 import type { CallClient } from './callClient.js';
 import type { PlainCheckpoint } from './calls.js';
 import type { NewsReader } from './news.js';
+import { packAppend, unpackAppended, unpackState } from './pack.js';
 import type { Progress } from './shared.js';
 
 /** A session's identity has more to it, which need not travel with each append. */
@@ -57,7 +58,8 @@ export class RemoteEngine implements SessionEngine {
     writer: Writer,
     { durable = true }: { readonly durable?: boolean } = {},
   ): Promise<Appended[]> {
-    return this.client.call('commit', [events, plainWriter(writer), durable]);
+    const answer = this.client.call('commit', [packAppend(events, writer), durable]);
+    return answer.then((rows) => unpackAppended(rows, events, writer));
   }
 
   createAggregateEvent(definition: AggregateDefinition, also: Schema): Promise<NewEvent> {
@@ -74,8 +76,9 @@ export class RemoteEngine implements SessionEngine {
     return new RemotePreview(this.client, id, schema ?? known);
   }
 
-  state(type: string, id: string): Promise<StateRow | null> {
-    return this.client.call('state', [type, id]);
+  async state(type: string, id: string): Promise<StateRow | null> {
+    const packed = await this.client.call('state', [type, id]);
+    return packed === null ? null : unpackState(packed, type, id);
   }
 
   states(type: string, ids: Ids, asOf: AsOf | null, signal?: AbortSignal): AsyncIterable<StateRow[]> {
@@ -134,15 +137,16 @@ class RemotePreview implements SessionPreview {
   ) {}
 
   async add(events: readonly NewEvent[], writer: Writer): Promise<Appended[]> {
-    const args = [this.id, this.current.revision, events, plainWriter(writer)] as const;
-    const { rows, states, schema } = await this.client.call('previewAdd', [...args]);
+    const packed = packAppend(events, writer);
+    const { revision } = this.current;
+    const { rows, states, schema } = await this.client.call('previewAdd', [this.id, revision, packed]);
     this.current = schema ?? this.current;
     for (const state of states) {
       let ofType = this.changed.get(state.aggregateType);
       if (ofType === undefined) this.changed.set(state.aggregateType, (ofType = new Map<string, StateRow>()));
       ofType.set(state.aggregateId, state);
     }
-    return [...rows];
+    return unpackAppended(rows, events, writer);
   }
 
   schema(): Schema {
