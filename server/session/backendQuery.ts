@@ -17,6 +17,7 @@ import { encodeParse } from '../protocol/frontend/parse.js';
 import type { Expected, Relay } from '../relay/relay.js';
 import type { Parameters } from '../statements/append.js';
 import { prepareRead } from './rewriting.js';
+import { REFRESH_SQL } from './settings.js';
 import type { SessionState } from './state.js';
 
 /** Names a client is most unlikely to use; each question closes what the one before left. */
@@ -55,6 +56,14 @@ async function exchange(
   relay.send(encodeSync(), 'sync', { message: () => undefined, error: () => undefined });
   await relay.idle();
   throw failure as DatabaseError;
+}
+
+/** Ends the implicit transaction that a question has opened. */
+async function endQuestion(state: SessionState): Promise<void> {
+  const relay = state.openRelay;
+  if (relay === null) return;
+  relay.send(encodeSync(), 'sync', { message: () => undefined, error: () => undefined });
+  await relay.idle();
 }
 
 /** Runs a statement of our own on the session's connection; rows as text. */
@@ -159,4 +168,15 @@ export async function readTimestamp(state: SessionState, text: string): Promise<
   if (micros === null)
     throw new DatabaseError(SqlState.invalidDatetimeFormat, 'the timestamp must be a moment in time');
   return BigInt(micros);
+}
+
+/** Learns what functions have done to the settings we act on; again after the transaction that may undo it. */
+export async function refreshSettings(state: SessionState): Promise<void> {
+  const { settings } = state;
+  if (state.openRelay === null || state.failed) return;
+  settings.stale = state.explicit;
+  const { rows } = await ask(state, REFRESH_SQL, [], []);
+  // An implicit transaction of our own must not stay open behind ReadyForQuery.
+  await endQuestion(state);
+  settings.refresh(rows[0] ?? []);
 }

@@ -51,8 +51,13 @@ export class CopyIn {
     }
   }
 
+  /** The client gave up. */
   fail(reason: string): void {
-    this.reject(new DatabaseError(SqlState.queryCanceled, `COPY from stdin failed: ${reason}`));
+    this.abort(new DatabaseError(SqlState.queryCanceled, `COPY from stdin failed: ${reason}`));
+  }
+
+  abort(error: DatabaseError): void {
+    this.reject(error);
   }
 
   private take(rows: Iterable<(string | null)[]>): void {

@@ -12,7 +12,6 @@ import type {
 } from '../../sql/statement.js';
 import { encodeCommandComplete } from '../protocol/backend/complete.js';
 import { encodeCopyInResponse } from '../protocol/backend/copy.js';
-import { encodeNoticeResponse } from '../protocol/backend/error.js';
 import {
   appendParameterTypes,
   appendResult,
@@ -253,7 +252,7 @@ export class Dialect {
     const schema = state.transaction.schema();
     if (ifNotExists && schema.aggregates.has(definition.type)) {
       const message = `aggregate "${definition.type}" already exists, skipping`;
-      state.output.write(encodeNoticeResponse({ sqlstate: SqlState.duplicateTable, message }, 'NOTICE'));
+      state.notice('NOTICE', SqlState.duplicateTable, message);
     } else {
       await state.transaction.add([await state.engine.createAggregateEvent(definition, schema)], false);
     }

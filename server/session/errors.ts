@@ -18,6 +18,8 @@ const WRITE_HINT =
  */
 export function translateError(fields: ErrorFields, map: PositionMap, access: Access): ErrorFields {
   const changes: Record<string, string | null> = {};
+  // The read model's end is not the session's.
+  if (fields.get('V') !== 'ERROR') Object.assign(changes, { S: 'ERROR', V: 'ERROR' });
   const position = Number(fields.get('P'));
   if (position > 0) changes['P'] = String(map(position));
   if (isWrite(fields, access)) {

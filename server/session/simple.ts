@@ -47,6 +47,7 @@ export async function runSimpleQuery(state: SessionState, dialect: Dialect, text
   state.relayFailed = false;
   for (const statement of statements) {
     state.requireUsable(statement);
+    state.timers.statementBegins();
     await runStatement(state, dialect, statement);
     if (state.relayFailed) {
       dialect.forget();
