@@ -105,9 +105,16 @@ export class Session {
   }
 
   private async query(text: string): Promise<void> {
-    await this.state.relayAnswered();
-    await runSimpleQuery(this.state, this.dialect, text);
-    this.state.relayFailed = false;
+    const { state } = this;
+    await state.relayAnswered();
+    if (state.relayFailed) {
+      // What was pipelined in front of it has failed: a Query is skipped up to Sync like anything else.
+      this.dialect.forget();
+      state.skipToSync = true;
+      return;
+    }
+    await runSimpleQuery(state, this.dialect, text);
+    state.relayFailed = false;
     await this.ready();
   }
 
