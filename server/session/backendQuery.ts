@@ -16,6 +16,7 @@ import { encodeExecute } from '../protocol/frontend/execute.js';
 import { encodeParse } from '../protocol/frontend/parse.js';
 import type { Expected, Relay } from '../relay/relay.js';
 import type { Parameters } from '../statements/append.js';
+import type { PlanNotes } from '../statements/explain/annotate.js';
 import { prepareRead } from './rewriting.js';
 import { REFRESH_SQL } from './settings.js';
 import type { SessionState } from './state.js';
@@ -116,18 +117,22 @@ async function ask(
   return { columns, rows };
 }
 
-/** Runs the query of an INSERT … EVENTS … SELECT; its rows as text. */
+/**
+ * Runs the query of an INSERT … EVENTS … SELECT; its rows as text.
+ * @param explain EXPLAIN and its options: the rows are then the query's plan
+ */
 export async function runQuery(
   state: SessionState,
   read: ReadStatement,
   parameters: Parameters,
   parameterTypes: readonly number[],
-): Promise<QueryRows> {
+  explain = '',
+): Promise<QueryRows & { readonly notes: PlanNotes | null }> {
   await state.waitForReads();
-  const { sql, extra } = await prepareRead(state, read, parameters);
+  const { sql, extra, notes } = await prepareRead(state, read, parameters);
   const own = Array.from({ length: read.parameterCount }, (_, i) => parameters(i + 1));
   const types = Array.from({ length: read.parameterCount }, (_, i) => parameterTypes[i] ?? 0);
-  return ask(state, sql, types, [...own, ...extra]);
+  return { ...(await ask(state, `${explain}${sql}`, types, [...own, ...extra])), notes };
 }
 
 /** The types the read model infers for the parameters of a query. */

@@ -65,6 +65,17 @@ export class Transaction {
     return rows;
   }
 
+  /** What adding the events would answer; nothing of it is kept. @throws what `add` throws */
+  async dryRun(events: readonly NewEvent[]): Promise<Appended[]> {
+    const preview = await this.engine.preview();
+    try {
+      if (this.events.length > 0) await preview.add(this.events, this.writer());
+      return await preview.add(events, this.writer());
+    } finally {
+      preview.close();
+    }
+  }
+
   /** The answers of deferred events before their commit. */
   async previewDeferred(): Promise<Appended[]> {
     const deferred = this.events;
