@@ -106,7 +106,7 @@ export class Engine implements ProjectionSource {
     let pending: { key: Buffer; value: Buffer }[] = [];
     let bytes = 0;
     for await (const record of parts.log.replay(BigInt(applied.sequence))) {
-      pending.push(...decodeGroup(record.payload));
+      for (const entry of decodeGroup(record.payload)) pending.push(entry);
       bytes += record.payload.length;
       if (bytes < REPLAY_BYTES) continue;
       await store.write(pending);
