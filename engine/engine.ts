@@ -27,6 +27,7 @@ import { Tokens } from './tokens/tokens.js';
 import type {
   AggregateDefinition,
   AsOf,
+  CommittedEvent,
   CommittedGroup,
   EventRow,
   HistoryRow,
@@ -251,6 +252,10 @@ export class Engine implements ProjectionSource {
       if (aggs.size >= BATCH) yield await flush();
     }
     if (aggs.size > 0) yield await flush();
+  }
+
+  eventsBetween(after: bigint, through: bigint): AsyncIterable<readonly CommittedEvent[]> {
+    return this.reader.events({ fromPosition: after + 1n, toPosition: through });
   }
 
   async *allStates(aggregateType: string): AsyncGenerator<readonly StateRow[]> {

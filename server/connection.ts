@@ -20,12 +20,12 @@ import { FrameReader, type Frame } from './protocol/frames.js';
 import { decodePassword } from './protocol/frontend/password.js';
 import { looksLikeHttp, looksLikeTls, startupGarbage } from './protocol/garbage.js';
 import { parseStartup, type CancelRequest, type StartupMessage } from './protocol/startup.js';
-import { asDatabaseError } from './session/errors.js';
+import { asDatabaseError, connectFailure } from './session/errors.js';
 import { Output } from './session/output.js';
 import { Session } from './session/session.js';
 import { isHarmless } from './session/sessionStatements.js';
 import { startupOptions } from './session/startupOptions.js';
-import { SessionState, connectFailure, type SessionServices } from './session/state.js';
+import { SessionState, type SessionServices } from './session/state.js';
 
 /** Bytes of requests that may wait while one runs; then the client is no longer read from. */
 const PIPELINE_BYTES = 1024 * 1024;

@@ -51,3 +51,17 @@ export function asDatabaseError(error: unknown): DatabaseError {
     hint: 'The server log says more. Please report it.',
   });
 }
+
+/** Why the read model cannot be reached, as the client should hear it. */
+export function connectFailure(error: unknown): DatabaseError {
+  if (error instanceof DatabaseError) return error;
+  const { code, message } = error as { code?: string; message?: string };
+  return /^[0-9A-Z]{5}$/.test(code ?? '')
+    ? new DatabaseError(
+        code ?? SqlState.connectionFailure,
+        message ?? 'the read model refused the connection',
+      )
+    : new DatabaseError(SqlState.cannotConnectNow, 'the read model is not reachable', {
+        hint: 'It is being restarted; appends go on. Retry the query.',
+      });
+}

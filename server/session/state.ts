@@ -30,7 +30,7 @@ import type { Greeting } from '../relay/greeting.js';
 import type { Holder, RelayPool } from '../relay/pool.js';
 import { Relay, type Sink } from '../relay/relay.js';
 import { Access } from './access.js';
-import { translateError, type PositionMap } from './errors.js';
+import { connectFailure, translateError, type PositionMap } from './errors.js';
 import type { CopyIn } from './copyIn.js';
 import type { Output } from './output.js';
 import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
@@ -393,18 +393,4 @@ export class SessionState implements Holder {
     this.relay?.close();
     this.services.pool.release(this);
   }
-}
-
-/** Why the read model cannot be reached, as the client should hear it. */
-export function connectFailure(error: unknown): DatabaseError {
-  if (error instanceof DatabaseError) return error;
-  const { code, message } = error as { code?: string; message?: string };
-  return /^[0-9A-Z]{5}$/.test(code ?? '')
-    ? new DatabaseError(
-        code ?? SqlState.connectionFailure,
-        message ?? 'the read model refused the connection',
-      )
-    : new DatabaseError(SqlState.cannotConnectNow, 'the read model is not reachable', {
-        hint: 'It is being restarted; appends go on. Retry the query.',
-      });
 }
