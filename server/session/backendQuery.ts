@@ -20,12 +20,12 @@ import type { PlanNotes } from '../statements/explain/annotate.js';
 import { prepareRead } from './rewriting.js';
 import { REFRESH_SQL } from './settings.js';
 import type { SessionState } from './state.js';
+import { MAX_PENDING_EVENTS } from './transaction.js';
 
 /** Names a client is most unlikely to use; each question closes what the one before left. */
 const STATEMENT = 'eventful internal';
 const PORTAL = 'eventful internal';
-/** Rows INSERT … SELECT may append in one statement, and their bytes. */
-const MAX_ROWS = 1_000_000;
+/** Bytes of the rows that INSERT … SELECT may append in one statement. */
 const MAX_BYTES = 256 * 1024 * 1024;
 
 /** Later than any event, in microseconds since 1970. */
@@ -84,7 +84,7 @@ async function ask(
     if (frame.type === ROW_DESCRIPTION) columns = decodeRowDescription(frame.body).length;
     if (frame.type !== DATA_ROW) return;
     bytes += frame.raw.length;
-    tooLarge ||= rows.length >= MAX_ROWS || bytes > MAX_BYTES;
+    tooLarge ||= rows.length >= MAX_PENDING_EVENTS || bytes > MAX_BYTES;
     if (!tooLarge) rows.push(decodeDataRow(frame.body).map((value) => value?.toString('utf8') ?? null));
   };
   const parameters = values.map((value) => (value === null ? null : Buffer.from(value)));
