@@ -179,9 +179,9 @@ export async function readTimestamp(state: SessionState, text: string): Promise<
 export async function refreshSettings(state: SessionState): Promise<void> {
   const { settings } = state;
   if (state.openRelay === null || state.failed) return;
-  settings.stale = state.explicit;
   const { rows } = await ask(state, REFRESH_SQL, [], []);
   // An implicit transaction of our own must not stay open behind ReadyForQuery.
   await endQuestion(state);
   settings.refresh(rows[0] ?? []);
+  settings.stale = state.explicit;
 }

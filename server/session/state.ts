@@ -305,6 +305,8 @@ export class SessionState implements Holder {
     const relay = this.openRelay;
     if (relay === null)
       throw new DatabaseError(SqlState.connectionFailure, 'the read model is not reachable');
+    // Cancelled or timed out meanwhile: nothing runs there yet that could be cancelled.
+    this.running?.signal.throwIfAborted();
     if (this.explicit && !this.relayBegun) {
       this.relayBegun = true;
       await this.hiddenQuery(relay, this.beginSql);

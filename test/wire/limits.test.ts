@@ -161,6 +161,18 @@ describe('COPY', () => {
     raw.close();
   });
 
+  it('of more rows than one commit takes is refused, also as INSERT … SELECT', async () => {
+    const raw = await RawClient.ready(server.port, server.token);
+    raw.send(m.query(COPY));
+    const chunk = rows('many', 10_000);
+    for (let i = 0; i < 26; i++) raw.send(copyData(chunk));
+    expect(await raw.run(copyDone())).toEqual(['G', 'E:54000', 'Z:I']);
+    const select = `INSERT INTO patient EVENTS patient_named (aggregate_id) SELECT 'many-' || n FROM generate_series(1, 250001) n`;
+    expect(await raw.run(m.query(select))).toEqual(['E:54000', 'Z:I']);
+    expect(await count('many')).toBe(0);
+    raw.close();
+  });
+
   it('TO STDOUT gives relayed and engine rows in every format', async () => {
     const out = async (sql: string): Promise<[string[], Buffer]> => {
       const raw = await RawClient.ready(server.port, server.token);
