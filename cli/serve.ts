@@ -47,6 +47,7 @@ async function start({ dataDir, keys, settings, logger }: ServeOptions): Promise
     socketDirectory: socketDirectory(dataDir, settings),
     tls: readTlsPair(resolveSetting(dataDir, settings.tlsCert), resolveSetting(dataDir, settings.tlsKey)),
     maxConnections: settings.maxConnections,
+    authenticationMs: settings.authenticationTimeout * 1000,
     sessionThreads: settings.sessionThreads ?? defaultSessionThreads(),
     logger,
     ...(readModelDirectory === null

@@ -11,6 +11,8 @@ export interface Settings {
   readonly host: string;
   readonly port: number;
   readonly maxConnections: number;
+  /** Seconds. */
+  readonly authenticationTimeout: number;
   /** null: by the number of cores. */
   readonly sessionThreads: number | null;
   /** null: the data directory. */
@@ -27,6 +29,7 @@ export const DEFAULT_SETTINGS: Settings = {
   host: '127.0.0.1',
   port: 9595,
   maxConnections: 2000,
+  authenticationTimeout: 60,
   sessionThreads: null,
   socketDirectory: null,
   tlsCert: 'tls/server.crt',
@@ -73,6 +76,13 @@ const ENTRIES: readonly Entry[] = [
     setting: 'maxConnections',
     comment: 'How many clients may be connected at once.',
     check: number(1, 10_000),
+  },
+  {
+    section: 'server',
+    key: 'authentication_timeout',
+    setting: 'authenticationTimeout',
+    comment: 'How many seconds a client may take for TLS, startup and password.',
+    check: number(1, 600),
   },
   {
     section: 'server',

@@ -15,7 +15,8 @@ import { DatabaseError, SqlState } from './errors.js';
 import type { CommitLog } from './log/log.js';
 import type { EventProof } from './proofs/verifier.js';
 import { proveEvent } from './prove.js';
-import { Reader, type EventFilter, type Ids } from './reader.js';
+import type { ReadCounts } from './lookBack.js';
+import { Reader, type EventFilter, type Ids, type ReadEstimate } from './reader.js';
 import { Repository, type Head } from './repository.js';
 import { toStateRow } from './rows.js';
 import { requireAggregate } from './schema/validate.js';
@@ -26,6 +27,7 @@ import { Tokens } from './tokens/tokens.js';
 import type {
   AggregateDefinition,
   AsOf,
+  CommittedEvent,
   CommittedGroup,
   EventRow,
   HistoryRow,
@@ -105,7 +107,7 @@ export class Engine implements ProjectionSource {
     let pending: { key: Buffer; value: Buffer }[] = [];
     let bytes = 0;
     for await (const record of parts.log.replay(BigInt(applied.sequence))) {
-      pending.push(...decodeGroup(record.payload));
+      for (const entry of decodeGroup(record.payload)) pending.push(entry);
       bytes += record.payload.length;
       if (bytes < REPLAY_BYTES) continue;
       await store.write(pending);
@@ -195,16 +197,28 @@ export class Engine implements ProjectionSource {
     return this.reader.state(type, id);
   }
 
-  states(type: string, ids: Ids, asOf: AsOf | null, signal?: AbortSignal): AsyncGenerator<StateRow[]> {
-    return this.reader.states(type, ids, asOf, signal);
+  /** @param counts grows by what is read */
+  states(
+    type: string,
+    ids: Ids,
+    asOf: AsOf | null,
+    signal?: AbortSignal,
+    counts?: ReadCounts,
+  ): AsyncGenerator<StateRow[]> {
+    return this.reader.states(type, ids, asOf, signal, counts);
   }
 
-  history(type: string, ids: Ids, signal?: AbortSignal): AsyncGenerator<HistoryRow[]> {
-    return this.reader.history(type, ids, signal);
+  history(type: string, ids: Ids, signal?: AbortSignal, counts?: ReadCounts): AsyncGenerator<HistoryRow[]> {
+    return this.reader.history(type, ids, signal, counts);
   }
 
-  events(filter: EventFilter, signal?: AbortSignal): AsyncGenerator<EventRow[]> {
-    return this.reader.events(filter, signal);
+  events(filter: EventFilter, signal?: AbortSignal, counts?: ReadCounts): AsyncGenerator<EventRow[]> {
+    return this.reader.events(filter, signal, counts);
+  }
+
+  /** What looking back would have to read, for EXPLAIN. */
+  estimateRead(type: string, ids: Ids, asOf: AsOf | null): Promise<ReadEstimate> {
+    return this.reader.estimate(type, ids, asOf);
   }
 
   /** How many aggregates of a type there are. */
@@ -238,6 +252,10 @@ export class Engine implements ProjectionSource {
       if (aggs.size >= BATCH) yield await flush();
     }
     if (aggs.size > 0) yield await flush();
+  }
+
+  eventsBetween(after: bigint, through: bigint): AsyncIterable<readonly CommittedEvent[]> {
+    return this.reader.events({ fromPosition: after + 1n, toPosition: through });
   }
 
   async *allStates(aggregateType: string): AsyncGenerator<readonly StateRow[]> {

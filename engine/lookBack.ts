@@ -6,6 +6,16 @@ import type { Head, Repository, StoredEvent } from './repository.js';
 /** A state without what only the commit loop needs of a head. */
 export type PlainState = Omit<Head, 'agg' | 'key' | 'frontier'>;
 
+/** What a look back has read, counted as it goes. */
+export interface ReadCounts {
+  aggregates: number;
+  snapshots: number;
+  /** Events folded, or handed out. */
+  events: number;
+  /** States that were still in memory. */
+  cached: number;
+}
+
 /** Estimated bytes of the states that are kept, in all and of one segment. */
 const CACHE_BYTES = 32 * 1024 * 1024;
 const SEGMENT_BYTES_MAX = 1024 * 1024;
@@ -32,11 +42,11 @@ export class LookBack {
   ) {}
 
   /** null when the aggregate had no such version. @throws DatabaseError XX001 when an event is missing */
-  async atVersion(head: Head, version: number): Promise<PlainState | null> {
+  async atVersion(head: Head, version: number, counts?: ReadCounts): Promise<PlainState | null> {
     if (version < 1 || version > head.version) return null;
     if (version === head.version) return head;
     const threshold = this.thresholdOf(head.type);
-    if (threshold > THRESHOLD_MAX) return this.fromNearest(head, version);
+    if (threshold > THRESHOLD_MAX) return this.fromNearest(head, version, counts);
     const base = version - (version % threshold);
     const name = `${base} ${head.agg.toString('latin1')}`;
     const known = this.segments.get(name);
@@ -44,16 +54,17 @@ export class LookBack {
     if (known !== undefined && cached !== undefined) {
       this.segments.delete(name);
       this.segments.set(name, known);
+      if (counts !== undefined) counts.cached++;
       return cached;
     }
-    const segment = await this.extend(head, base, version, known);
-    if (segment === null) return this.fromNearest(head, version);
+    const segment = await this.extend(head, base, version, known, counts);
+    if (segment === null) return this.fromNearest(head, version, counts);
     this.keep(name, segment, known);
     return segment.states[version - base] ?? null;
   }
 
   /** The last version at or before a position; null when there was none yet. */
-  async atPosition(head: Head, position: number): Promise<PlainState | null> {
+  async atPosition(head: Head, position: number, counts?: ReadCounts): Promise<PlainState | null> {
     if (head.position <= position) return head;
     const threshold = Math.min(this.thresholdOf(head.type), THRESHOLD_MAX);
     // First the segment, by the positions of the events that begin one, then the version in it.
@@ -67,7 +78,7 @@ export class LookBack {
     let found: PlainState | null = null;
     const last = Math.min(head.version - 1, low * threshold + threshold - 1);
     for (let version = Math.max(1, low * threshold); version <= last; version++) {
-      const state = await this.atVersion(head, version);
+      const state = await this.atVersion(head, version, counts);
       if (state === null || state.position > position) break;
       found = state;
     }
@@ -80,11 +91,16 @@ export class LookBack {
     base: number,
     version: number,
     known: Segment | undefined,
+    counts: ReadCounts | undefined,
   ): Promise<Segment | null> {
     const from = base + (known?.states.length ?? 1);
     const wanted = known === undefined && base > 0 ? base : null;
     const { snapshot, events } = await this.repository.segment(head, wanted, from, version);
     if (wanted !== null && snapshot === null) return null;
+    if (counts !== undefined) {
+      counts.snapshots += snapshot === null ? 0 : 1;
+      counts.events += events.length;
+    }
     const states = known === undefined ? [firstState(head, base, snapshot)] : [...known.states];
     let bytes = known?.bytes ?? JSON.stringify(states[0]?.state).length;
     for (const event of events) {
@@ -111,8 +127,16 @@ export class LookBack {
   }
 
   /** By scanning from whatever snapshot is the nearest. */
-  private async fromNearest(head: Head, version: number): Promise<PlainState> {
+  private async fromNearest(
+    head: Head,
+    version: number,
+    counts: ReadCounts | undefined,
+  ): Promise<PlainState> {
     const snapshot = await this.repository.snapshotAt(head.agg, version);
+    if (counts !== undefined) {
+      counts.snapshots += snapshot === null ? 0 : 1;
+      counts.events += version - (snapshot?.version ?? 0);
+    }
     let state = firstState(head, snapshot?.version ?? 0, snapshot);
     if (state.version < version) {
       for await (const event of this.repository.scanEvents(head.agg, state.version + 1, version))

@@ -4,7 +4,7 @@ import { SCHEMA_TYPE, TOKEN_TYPE } from './catalogue.js';
 import { Prefix, prefixRange, typePrefix, versionKey } from './codec/keys.js';
 import type { CommitLoop } from './commit/loop.js';
 import { DatabaseError, SqlState } from './errors.js';
-import { foldEvent, LookBack, stateBefore, type PlainState } from './lookBack.js';
+import { foldEvent, LookBack, stateBefore, type PlainState, type ReadCounts } from './lookBack.js';
 import type { Head, Repository, StoredEvent } from './repository.js';
 import { toEventRow, toStateRow } from './rows.js';
 import { AggregateCursor } from './store/cursor.js';
@@ -31,6 +31,16 @@ export interface EventFilter {
 
 /** Which aggregates of a type; null means all. */
 export type Ids = readonly string[] | null;
+
+/** How much a look back would read. */
+export interface ReadEstimate extends Readonly<Omit<ReadCounts, 'cached'>> {
+  /** There are at least so many aggregates: counting stopped there. */
+  readonly atLeast: boolean;
+}
+
+/** An estimate counts this many aggregates and looks at that many of them more closely. */
+const ESTIMATE_COUNT = 100_000;
+const ESTIMATE_SAMPLE = 64;
 
 export class Reader {
   private readonly lookBack: LookBack;
@@ -60,17 +70,24 @@ export class Reader {
    * The states of a type's aggregates, in batches, as one moment shows them.
    * An aggregate that had not reached the moment (or the version) has no row.
    */
-  async *states(type: string, ids: Ids, asOf: AsOf | null, signal?: AbortSignal): AsyncGenerator<StateRow[]> {
+  async *states(
+    type: string,
+    ids: Ids,
+    asOf: AsOf | null,
+    signal?: AbortSignal,
+    counts?: ReadCounts,
+  ): AsyncGenerator<StateRow[]> {
     const limit = asOf?.kind === 'version' ? null : await this.positionLimit(asOf);
     const at = (head: Head): Promise<PlainState | null> =>
       asOf?.kind === 'version'
-        ? this.lookBack.atVersion(head, Number(asOf.version))
-        : this.lookBack.atPosition(head, limit ?? this.position);
+        ? this.lookBack.atVersion(head, Number(asOf.version), counts)
+        : this.lookBack.atPosition(head, limit ?? this.position, counts);
     for await (const heads of this.headBatches(type, ids)) {
       signal?.throwIfAborted();
+      if (counts !== undefined) counts.aggregates += heads.length;
       const states =
         limit !== null && ids === null && isWorthScanning(heads, limit)
-          ? await this.scannedAt(heads, limit, signal)
+          ? await this.scannedAt(heads, limit, signal, counts)
           : // Side by side, so that one's reading overlaps with another's decrypting.
             await Promise.all(heads.map(at));
       const rows = states.filter((state) => state !== null).map(toStateRow);
@@ -83,6 +100,7 @@ export class Reader {
     heads: readonly Head[],
     limit: number,
     signal: AbortSignal | undefined,
+    counts: ReadCounts | undefined,
   ): Promise<(PlainState | null)[]> {
     const [first, last] = [heads[0], heads.at(-1)];
     if (first === undefined || last === undefined) return [];
@@ -98,8 +116,13 @@ export class Reader {
           continue;
         }
         signal?.throwIfAborted();
-        if (head.version > SCANNED_VERSIONS_MAX) states.push(await this.lookBack.atPosition(head, limit));
-        else states.push(this.foldUpTo(head, await events.of(head.agg), limit));
+        if (head.version > SCANNED_VERSIONS_MAX)
+          states.push(await this.lookBack.atPosition(head, limit, counts));
+        else {
+          const state = this.foldUpTo(head, await events.of(head.agg), limit);
+          if (counts !== undefined) counts.events += state?.version ?? 0;
+          states.push(state);
+        }
       }
     } finally {
       await events.close();
@@ -120,26 +143,68 @@ export class Reader {
     });
   }
 
-  async count(type: string): Promise<number> {
+  async count(type: string, most = Infinity): Promise<number> {
     const number = this.catalogue.typeNumber(type);
     let count = 0;
-    if (number !== null) {
-      const counted = this.repository.store.scan(prefixRange(Prefix.head, typePrefix(number)));
-      for await (const entry of counted) count += entry.key.length > 0 ? 1 : 0;
+    if (number === null) return count;
+    for await (const entry of this.repository.store.scan(prefixRange(Prefix.head, typePrefix(number)))) {
+      count += entry.key.length > 0 ? 1 : 0;
+      if (count >= most) break;
     }
     return count;
   }
 
+  /** What `states` (asOf given) or `history` and `events` of the aggregates (null) would have to read. */
+  async estimate(type: string, ids: Ids, asOf: AsOf | null): Promise<ReadEstimate> {
+    const sample = { aggregates: 0, snapshots: 0, events: 0 };
+    const limit = asOf?.kind === 'version' ? null : await this.positionLimit(asOf);
+    const threshold = this.catalogue.snapshotThreshold(type);
+    for await (const head of this.heads(type, ids)) {
+      if (sample.aggregates >= ESTIMATE_SAMPLE) break;
+      sample.aggregates++;
+      if (asOf === null) sample.events += head.version;
+      else {
+        const version =
+          asOf.kind === 'version'
+            ? Number(asOf.version)
+            : ((await this.lookBack.atPosition(head, limit ?? this.position))?.version ?? 0);
+        // The newest state is kept as it is; an older one is folded from the snapshot before it.
+        if (version < 1 || version >= head.version) continue;
+        sample.snapshots += version >= threshold ? 1 : 0;
+        sample.events += version % threshold;
+      }
+    }
+    const all = sample.aggregates < ESTIMATE_SAMPLE ? sample.aggregates : await this.countOf(type, ids);
+    const scale = (n: number): number => Math.round((n * all) / Math.max(1, sample.aggregates));
+    return {
+      aggregates: all,
+      snapshots: scale(sample.snapshots),
+      events: scale(sample.events),
+      atLeast: ids === null && all >= ESTIMATE_COUNT,
+    };
+  }
+
+  private countOf(type: string, ids: Ids): number | Promise<number> {
+    return ids === null ? this.count(type, ESTIMATE_COUNT) : new Set(ids).size;
+  }
+
   /** Every version of the aggregates, oldest first within each. */
-  async *history(type: string, ids: Ids, signal?: AbortSignal): AsyncGenerator<HistoryRow[]> {
+  async *history(
+    type: string,
+    ids: Ids,
+    signal?: AbortSignal,
+    counts?: ReadCounts,
+  ): AsyncGenerator<HistoryRow[]> {
     const limit = this.position;
     for await (const head of this.heads(type, ids)) {
+      if (counts !== undefined) counts.aggregates++;
       let rows: HistoryRow[] = [];
       let state: PlainState = { ...head, version: 0, state: {} };
       let held: HistoryRow | null = null;
       for await (const event of this.repository.scanEvents(head.agg, 1, head.version)) {
         signal?.throwIfAborted();
         if (event.position > limit) break;
+        if (counts !== undefined) counts.events++;
         state = foldEvent(state, event);
         if (held !== null) rows.push({ ...held, validTo: BigInt(event.recordedAt) });
         held = {
@@ -159,13 +224,14 @@ export class Reader {
   }
 
   /** Events in position order; with aggregate ids given, in version order per aggregate. */
-  async *events(filter: EventFilter, signal?: AbortSignal): AsyncGenerator<EventRow[]> {
+  async *events(filter: EventFilter, signal?: AbortSignal, counts?: ReadCounts): AsyncGenerator<EventRow[]> {
     const ids = filter.aggregateIds ?? null;
     const type = filter.aggregateType ?? null;
     const source =
       ids !== null && type !== null ? this.byAggregate(type, ids, filter) : this.byPosition(filter);
     for await (const events of source) {
       signal?.throwIfAborted();
+      if (counts !== undefined) counts.events += events.length;
       const rows = events.filter((event) => matches(event, filter)).map(toEventRow);
       if (rows.length > 0) yield rows;
     }

@@ -108,16 +108,19 @@ export type AsOf =
   /** Microseconds since 1970. */
   | { readonly kind: 'timestamp'; readonly timestamp: bigint };
 
+/** An event as far as followers are told of it. */
+export type CommittedEvent = Pick<
+  EventRow,
+  'position' | 'aggregateType' | 'aggregateId' | 'version' | 'eventType'
+>;
+
 /** What followers are told about one commit, in commit order, once it is durable and visible. */
 export interface CommittedGroup {
   readonly firstPosition: bigint;
   readonly lastPosition: bigint;
   /** The state of every aggregate the group changed, after the group. */
   readonly states: readonly StateRow[];
-  readonly events: readonly Pick<
-    EventRow,
-    'position' | 'aggregateType' | 'aggregateId' | 'version' | 'eventType'
-  >[];
+  readonly events: readonly CommittedEvent[];
   /** The schema after the group, when the group changed it. */
   readonly schema: Schema | null;
 }
@@ -137,6 +140,8 @@ export interface ProjectionSource {
     readonly through: bigint;
     readonly batches: AsyncIterable<readonly StateRow[]>;
   };
+  /** The events behind `after` up to `through`, in order, in batches. */
+  eventsBetween(after: bigint, through: bigint): AsyncIterable<readonly CommittedEvent[]>;
   /** The current state of every aggregate of one type, in batches. */
   allStates(aggregateType: string): AsyncIterable<readonly StateRow[]>;
 }

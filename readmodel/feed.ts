@@ -1,4 +1,4 @@
-import type { CommittedGroup, Schema, StateRow } from '../engine/types.js';
+import type { CommittedEvent, CommittedGroup, Schema, StateRow } from '../engine/types.js';
 import type { Notification } from './writer.js';
 
 /** More states than this waiting, and they are dropped: the engine can tell again what changed. */
@@ -112,13 +112,11 @@ function batchOf(groups: readonly CommittedGroup[]): Batch {
 }
 
 /** What LISTEN <type> hears: one notification per event, in commit order. An id too long for NOTIFY is left out. */
-export function notifications(batch: Batch): readonly Notification[] {
-  return batch.groups.flatMap((group) =>
-    group.events.map((event) => {
-      const rest = `"version":${event.version},"position":${event.position},"event_type":${JSON.stringify(event.eventType)}}`;
-      const payload = `{"aggregate_id":${JSON.stringify(event.aggregateId)},${rest}`;
-      const fits = Buffer.byteLength(payload) <= MAX_PAYLOAD_BYTES;
-      return { channel: event.aggregateType, payload: fits ? payload : `{${rest}` };
-    }),
-  );
+export function notifications(events: readonly CommittedEvent[]): readonly Notification[] {
+  return events.map((event) => {
+    const rest = `"version":${event.version},"position":${event.position},"event_type":${JSON.stringify(event.eventType)}}`;
+    const payload = `{"aggregate_id":${JSON.stringify(event.aggregateId)},${rest}`;
+    const fits = Buffer.byteLength(payload) <= MAX_PAYLOAD_BYTES;
+    return { channel: event.aggregateType, payload: fits ? payload : `{${rest}` };
+  });
 }

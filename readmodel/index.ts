@@ -17,6 +17,8 @@ export interface ReadModelOptions {
   /** Where to put `eventful-<store id>/`; by default /dev/shm, which must then be memory with room enough. */
   readonly directory?: string | undefined;
   readonly logger?: Logger | undefined;
+  /** States that may wait to be written; beyond them the engine is asked again what changed. */
+  readonly maxWaitingStates?: number | undefined;
   readonly onRebuildProgress?: ((rows: number) => void) | undefined;
 }
 
@@ -81,13 +83,14 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
       config.password = postgres.password;
       await bootstrap(config);
     });
-    const { source, onRebuildProgress } = options;
+    const { source, onRebuildProgress, maxWaitingStates } = options;
     projector = new Projector({
       source,
       session: sessions.projector,
       connection: config,
       logger,
       onRebuildProgress,
+      maxWaitingStates,
     });
     await projector.start();
   } catch (error) {

@@ -48,6 +48,8 @@ export class Projector {
   private readonly unsubscribe: () => void;
   private stopped = false;
   private mustResume = false;
+  /** The start is over: somebody may listen. */
+  private following = false;
   private loop: Promise<void> = Promise.resolve();
   /** Ends `gather` early: somebody waits to read. */
   private hurry: () => void = () => undefined;
@@ -68,6 +70,7 @@ export class Projector {
       this.unsubscribe();
       throw error;
     }
+    this.following = true;
     this.loop = this.follow();
   }
 
@@ -200,6 +203,13 @@ export class Projector {
         }
       }
     }
+    // Those who listen are told of every event, also of those that came too fast to be followed one by one.
+    if (this.following) {
+      for await (const events of source.eventsBetween(from, through)) {
+        const last = events.at(-1)?.position;
+        if (last !== undefined) await this.writeApart([], last, notifications(events));
+      }
+    }
     await session.query('UPDATE eventful_internal.cursor SET position = $1', [String(through)]);
     this.positions.advance(through);
   }
@@ -228,7 +238,7 @@ export class Projector {
       await this.syncSchema();
     }
     const types = [...batch.states].flatMap(([type, rows]) => this.typeRows(type, rows));
-    const sent = notifications(batch);
+    const sent = notifications(batch.groups.flatMap(({ events }) => events));
     try {
       await session.run((client) => client.query(batchStatement(types, batch.lastPosition, sent)));
     } catch (error) {

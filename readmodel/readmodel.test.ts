@@ -225,6 +225,29 @@ test('LISTEN hears every event in order', async () => {
   expect(heard[3]).toEqual({ version: 1, position: from + 4, event_type: 'patient_changed' });
 });
 
+test('LISTEN hears every event once and in order, also when they come faster than they are written', async () => {
+  const fast = new FakeSource(randomUUID());
+  fast.define(definition('patient', PATIENT));
+  const small = await startReadModel({ source: fast, logger, maxWaitingStates: 4 });
+  const heard: number[] = [];
+  const listener = await connectAs(small, 'admin');
+  listener.on('notification', (message) => {
+    heard.push((JSON.parse(message.payload ?? '') as { position: number }).position);
+  });
+  await listener.query('LISTEN patient');
+  for (let i = 0; i < 60; i++) {
+    fast.append('patient', [[`i-${i % 3}`, { first_name: `N${i}` }]]);
+    if (i % 20 === 10) await small.waitFor(fast.position);
+  }
+  await small.waitFor(fast.position);
+  await listener.query('SELECT 1');
+  await listener.end();
+  await small.stop({ remove: true });
+  // Beyond the one at the start: commits were dropped.
+  expect(fast.catchUps).toBeGreaterThan(0);
+  expect(heard).toEqual(Array.from({ length: 60 }, (_, i) => 1 + i));
+});
+
 test('a value PostgreSQL refuses costs only its field', async () => {
   const good = { first_name: 'ok', birthdate: '2000-01-01' };
   const changes: (readonly [string, Fields])[] = Array.from({ length: 100 }, (_, i) => [`b-${i}`, good]);

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type {
   AggregateDefinition,
+  CommittedEvent,
   CommittedGroup,
   Fields,
   ProjectionSource,
@@ -13,6 +14,7 @@ import type { ReadModel } from './index.js';
 export class FakeSource implements ProjectionSource {
   readonly listeners = new Set<(group: CommittedGroup) => void>();
   readonly states = new Map<string, StateRow>();
+  readonly events: CommittedEvent[] = [];
   position = 0n;
   current: Schema = { revision: 0, aggregates: new Map() };
   /** How often changedSince was asked. */
@@ -36,6 +38,9 @@ export class FakeSource implements ProjectionSource {
       through: this.position,
       batches: batched([...this.states.values()].filter((s) => s.position > position)),
     };
+  }
+  async *eventsBetween(after: bigint, through: bigint): AsyncGenerator<readonly CommittedEvent[]> {
+    yield this.events.filter(({ position }) => position > after && position <= through);
   }
   allStates(type: string): AsyncIterable<readonly StateRow[]> {
     return batched([...this.states.values()].filter((state) => state.aggregateType === type));
@@ -83,6 +88,7 @@ export class FakeSource implements ProjectionSource {
     const events = states.map(({ position, aggregateType, aggregateId, version }) => {
       return { position, aggregateType, aggregateId, version, eventType: `${aggregateType}_changed` };
     });
+    this.events.push(...events);
     const firstPosition = states[0]?.position ?? this.position;
     for (const listener of this.listeners) {
       listener({ firstPosition, lastPosition: this.position, states, events, schema });

@@ -35,9 +35,9 @@ export class Waiters {
   waitFor(position: bigint, signal?: AbortSignal): Promise<void> {
     if (position <= this.current) return Promise.resolve();
     if (this.failure !== null) return Promise.reject(this.failure);
-    if (signal?.aborted === true) return Promise.reject(abortError());
+    if (signal?.aborted === true) return Promise.reject(abortError(signal));
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => settle(abortError());
+      const onAbort = (): void => settle(abortError(signal));
       const settle = (error?: Error): void => {
         signal?.removeEventListener('abort', onAbort);
         if (error === undefined) resolve();
@@ -102,6 +102,7 @@ function unavailable(reason: string): DatabaseError {
   });
 }
 
-function abortError(): DatabaseError {
+function abortError(signal: AbortSignal | undefined): DatabaseError {
+  if (signal?.reason instanceof DatabaseError) return signal.reason;
   return new DatabaseError(SqlState.queryCanceled, 'canceling statement due to user request');
 }

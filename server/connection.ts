@@ -20,15 +20,13 @@ import { FrameReader, type Frame } from './protocol/frames.js';
 import { decodePassword } from './protocol/frontend/password.js';
 import { looksLikeHttp, looksLikeTls, startupGarbage } from './protocol/garbage.js';
 import { parseStartup, type CancelRequest, type StartupMessage } from './protocol/startup.js';
-import { asDatabaseError } from './session/errors.js';
+import { asDatabaseError, connectFailure } from './session/errors.js';
 import { Output } from './session/output.js';
 import { Session } from './session/session.js';
 import { isHarmless } from './session/sessionStatements.js';
 import { startupOptions } from './session/startupOptions.js';
-import { SessionState, connectFailure, type SessionServices } from './session/state.js';
+import { SessionState, type SessionServices } from './session/state.js';
 
-/** The whole of startup, TLS and password must be done within this time. */
-const AUTHENTICATION_MS = 60_000;
 /** Bytes of requests that may wait while one runs; then the client is no longer read from. */
 const PIPELINE_BYTES = 1024 * 1024;
 const DATABASE = 'eventful';
@@ -42,6 +40,8 @@ const NEWEST_MINOR = 2;
 export interface ConnectionServices extends SessionServices {
   readonly secureContext: SecureContext | null;
   readonly logger: Logger;
+  /** The whole of startup, TLS and password must be done within this time. */
+  readonly authenticationMs: number;
   /** Finds the session a CancelRequest means. */
   cancel(request: CancelRequest): void;
 }
@@ -75,7 +75,7 @@ export class Connection {
     this.output = new Output(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 60_000);
-    this.timer = setTimeout(() => this.destroy(), AUTHENTICATION_MS);
+    this.timer = setTimeout(() => this.destroy(), services.authenticationMs);
     this.timer.unref();
     this.listen(socket);
     socket.on('close', () => this.closed());
@@ -251,6 +251,7 @@ export class Connection {
       state.settings.set(name, value);
       if (!isHarmless(name)) state.plainNames = false;
     }
+    state.settings.started();
     let reported: ReadonlyMap<string, string>;
     try {
       reported = await state.greeting();
@@ -258,7 +259,11 @@ export class Connection {
       throw connectFailure(error);
     }
     clearTimeout(this.timer);
-    this.session = new Session(state, (error) => logger.error({ err: error }, 'unforeseen error'));
+    this.session = new Session(
+      state,
+      (error) => logger.error({ err: error }, 'unforeseen error'),
+      (error) => this.fatal(error),
+    );
     this.phase = 'session';
     this.reader.mode = 'normal';
     const { output } = this;

@@ -33,6 +33,8 @@ export interface LocalHostOptions {
   readonly readModel: SessionReadModel;
   /** null: no TLS, so only loopback and the Unix socket are served. */
   readonly tls: TlsPair | null;
+  /** Milliseconds for startup, TLS and password. */
+  readonly authenticationMs: number;
   /** For connections to the read model. */
   readonly places: Places;
   readonly logger: Logger;
@@ -53,6 +55,7 @@ export class LocalHost implements SessionHost {
       engine,
       readModel,
       logger,
+      authenticationMs: options.authenticationMs,
       cache: new StatementCache(),
       pool: this.pool,
       greeting: new Greeting(readModel),

@@ -20,6 +20,8 @@ export interface ServerOptions extends StoreKeys {
   readonly maxBackends?: number;
   /** Threads that serve sessions; 0: they are served on the engine's. */
   readonly sessionThreads?: number;
+  /** Milliseconds a client may take for TLS, startup and password. */
+  readonly authenticationMs?: number;
   /** Where the read model keeps its data; default: memory (/dev/shm). */
   readonly readModelDirectory?: string;
   readonly segmentBytes?: number;
@@ -31,6 +33,8 @@ export interface ServerOptions extends StoreKeys {
 const MAX_CONNECTIONS = 2000;
 /** The read model takes 200 connections, of which it and we need some. */
 const MAX_BACKENDS = 180;
+/** As PostgreSQL's authentication_timeout. */
+const AUTHENTICATION_MS = 60_000;
 
 export interface RunningServer {
   readonly port: number;
@@ -85,9 +89,10 @@ async function sessionHost(
   readModel: ReadModel,
 ): Promise<SessionHost> {
   const { tls, logger, sessionThreads: threads = 0, maxBackends = MAX_BACKENDS } = options;
+  const { authenticationMs = AUTHENTICATION_MS } = options;
   return threads > 0
-    ? ThreadHost.start({ engine, readModel, threads, tls, maxBackends, logger })
-    : new LocalHost({ engine, readModel, tls, places: new OwnPlaces(maxBackends), logger });
+    ? ThreadHost.start({ engine, readModel, threads, tls, maxBackends, authenticationMs, logger })
+    : new LocalHost({ engine, readModel, tls, places: new OwnPlaces(maxBackends), authenticationMs, logger });
 }
 
 function running(

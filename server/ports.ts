@@ -6,7 +6,8 @@
 import type { Checkpoint } from '../engine/checkpoint.js';
 import type { Appended } from '../engine/commit/stage.js';
 import type { EventProof } from '../engine/proofs/verifier.js';
-import type { EventFilter, Ids } from '../engine/reader.js';
+import type { ReadCounts } from '../engine/lookBack.js';
+import type { EventFilter, Ids, ReadEstimate } from '../engine/reader.js';
 import type { Identity } from '../engine/tokens/identity.js';
 import type { TokenRecord, TokenRequest } from '../engine/tokens/tokens.js';
 import type {
@@ -54,9 +55,17 @@ export interface SessionEngine {
   commentEvent(schema: Schema, type: string, comment: string | null): NewEvent | Promise<NewEvent>;
   preview(): Promise<SessionPreview>;
   state(type: string, id: string): Promise<StateRow | null>;
-  states(type: string, ids: Ids, asOf: AsOf | null, signal?: AbortSignal): AsyncIterable<StateRow[]>;
-  history(type: string, ids: Ids, signal?: AbortSignal): AsyncIterable<HistoryRow[]>;
-  events(filter: EventFilter, signal?: AbortSignal): AsyncIterable<EventRow[]>;
+  /** @param counts grows by what is read */
+  states(
+    type: string,
+    ids: Ids,
+    asOf: AsOf | null,
+    signal?: AbortSignal,
+    counts?: ReadCounts,
+  ): AsyncIterable<StateRow[]>;
+  history(type: string, ids: Ids, signal?: AbortSignal, counts?: ReadCounts): AsyncIterable<HistoryRow[]>;
+  events(filter: EventFilter, signal?: AbortSignal, counts?: ReadCounts): AsyncIterable<EventRow[]>;
+  estimateRead(type: string, ids: Ids, asOf: AsOf | null): Promise<ReadEstimate>;
   countAggregates(type: string): Promise<number>;
   writesUsed(tokenId: string): Promise<bigint>;
   verify(type: string | null, id: string | null, options?: VerifyOptions): Promise<VerifyReport>;

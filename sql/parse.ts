@@ -6,6 +6,7 @@ import type { Catalogue } from './catalogue.js';
 import { parseComment } from './comment.js';
 import { isCopyAppend, parseCopyAppend } from './copyAppend.js';
 import { parseCreateAggregate } from './createAggregate.js';
+import { parseExplain } from './explain.js';
 import { lexStatements } from './lexer.js';
 import type { LexedStatement } from './lexer.js';
 import { DatabaseError } from '../engine/errors.js';
@@ -45,6 +46,8 @@ function parseStatement({ text, tokens }: LexedStatement, catalogue: OverlayCata
   }
   if (cursor.at('comment', 'on', 'aggregate')) return parseComment(cursor, catalogue);
   if (isCopyAppend(tokens)) return parseCopyAppend(text, tokens, catalogue);
+  const explain = parseExplain(text, tokens, catalogue);
+  if (explain !== undefined) return explain;
   const insert = findAppend(tokens);
   if (insert >= 0) return parseAppend(text, tokens, insert, catalogue);
   refuseByTokens(text, tokens);

@@ -3,6 +3,7 @@ import { findAsOf } from './asOf.js';
 import type { AsOfText } from './asOf.js';
 import { unwrap } from './ast.js';
 import type { Catalogue } from './catalogue.js';
+import { explainOptions } from './explainOptions.js';
 import type { Token } from './lexer.js';
 import { displayName, quoteName } from './names.js';
 import { pointRead } from './pointRead.js';
@@ -10,7 +11,7 @@ import { parsePostgres } from './postgres.js';
 import { ReadAnalysis, refuseUnbound } from './readAnalysis.js';
 import { refusal, refuseStatement } from './refuse.js';
 import { TokenIndex } from './relations.js';
-import type { ReadStatement } from './statement.js';
+import type { ExplainOptions, ReadStatement } from './statement.js';
 import { blank } from './text.js';
 import type { SqlText } from './text.js';
 
@@ -58,9 +59,15 @@ export function readStatement(parsed: ParsedText, catalogue: Catalogue): ReadSta
     offset: text.offset,
     engineRelations: analysis.engineRelations.sort(byStart),
     stateReferences: analysis.stateReferences.sort(byStart),
+    explain: explainOf(node),
     ...parameters(parsed),
     point: form === 'select' ? pointRead(node, catalogue, asOf) : null,
   };
+}
+
+function explainOf(node: Node): ExplainOptions | null {
+  const explain = unwrap(node, 'ExplainStmt');
+  return explain === undefined ? null : explainOptions(explain);
 }
 
 function analyse(analysis: ReadAnalysis, node: Node | undefined): ReadStatement['form'] | undefined {

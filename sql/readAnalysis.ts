@@ -154,6 +154,7 @@ export class ReadAnalysis {
       start,
       end,
       implicitAlias: relation.alias === undefined ? (relation.relname ?? '') : null,
+      alias: relation.alias?.aliasname ?? relation.relname ?? '',
       frame: { before: bareTable ? 'SELECT * FROM ' : '', after: '', qualifiers, ...frame },
     };
     if (resolved.kind === 'engine') {

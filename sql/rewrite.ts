@@ -38,7 +38,7 @@ type Columns = (relation: EngineRelation | StateReference) => readonly ResultCol
 export function rewriteRead(read: ReadStatement, replace: Replacement, columns: Columns): RewrittenRead {
   const edits: Edit[] = [];
   read.engineRelations.forEach((relation, index) => {
-    const rows = recordset(replace.engine(index), columns(relation));
+    const rows = recordset(replace.engine(index), columns(relation), explained(read, `engine:${index}`));
     addEdits(edits, relation, `(SELECT * FROM ${rows})`);
   });
   read.stateReferences.forEach((reference, index) => {
@@ -47,7 +47,13 @@ export function rewriteRead(read: ReadStatement, replace: Replacement, columns: 
       addEdits(
         edits,
         reference,
-        overlay(reference, source, columns(reference), replace.stored?.(reference) ?? null),
+        overlay(
+          reference,
+          recordset(source, columns(reference), explained(read, `appends:${index}`)),
+          keysOf(source, explained(read, `keys:${index}`, 'k')),
+          columns(reference),
+          replace.stored?.(reference) ?? null,
+        ),
       );
   });
   edits.sort((left, right) => left.start - right.start);
@@ -68,9 +74,19 @@ function json(source: RowSource): string {
   return `${typeof source === 'number' ? `$${source}` : quoteLiteral(source)}::json`;
 }
 
-function recordset(source: RowSource, columns: readonly ResultColumn[]): string {
+function recordset(source: RowSource, columns: readonly ResultColumn[], alias: string): string {
   const list = columns.map(({ name, type }) => `${quoteName(name)} ${type}`).join(', ');
-  return `json_to_recordset(${json(source)}) AS "t"(${list})`;
+  return `json_to_recordset(${json(source)}) AS ${quoteName(alias)}(${list})`;
+}
+
+/** In a plan the name tells which relation of the statement a node stands for; elsewhere nobody sees it. */
+function explained(read: ReadStatement, alias: string, otherwise = 't'): string {
+  return read.explain === null ? otherwise : alias;
+}
+
+function keysOf(source: RowSource, alias: string): string {
+  const name = quoteName(alias);
+  return `SELECT ${name}."aggregate_id" FROM json_to_recordset(${json(source)}) AS ${name}("aggregate_id" text)`;
 }
 
 /** The column as the table has it; one that only the open transaction knows is NULL in what is stored. */
@@ -81,16 +97,16 @@ function storedColumn({ name, type }: ResultColumn, stored: ReadonlySet<string> 
 /** The table's rows, but for those aggregates of which the JSON has a newer state. */
 function overlay(
   reference: StateReference,
-  source: RowSource,
+  own: string,
+  keys: string,
   columns: readonly ResultColumn[],
   stored: ReadonlySet<string> | null,
 ): string {
   const list = columns.map(({ name }) => quoteName(name)).join(', ');
-  const keys = `SELECT "k"."aggregate_id" FROM json_to_recordset(${json(source)}) AS "k"("aggregate_id" text)`;
   const table = `public.${quoteName(reference.aggregateType)}`;
   const kept = columns.map((column) => storedColumn(column, stored)).join(', ');
   const rows = `SELECT ${kept} FROM ${table} WHERE "aggregate_id" <> ALL (ARRAY(${keys}))`;
-  return `(${rows} UNION ALL SELECT ${list} FROM ${recordset(source, columns)})`;
+  return `(${rows} UNION ALL SELECT ${list} FROM ${own})`;
 }
 
 function apply(read: ReadStatement, edits: readonly Edit[]): RewrittenRead {

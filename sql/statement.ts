@@ -121,6 +121,8 @@ export interface EngineRelation {
   /** All of them hold together (AND). A parameter's value must be ignored where it does not read as the column's type. */
   readonly conditions: readonly Condition[];
   readonly frame: RelationFrame;
+  /** What the statement calls it. */
+  readonly alias: string;
 }
 
 /** What a replaced relation needs around it besides its alias. */
@@ -139,6 +141,29 @@ export interface StateReference {
   readonly end: number;
   readonly implicitAlias: string | null;
   readonly frame: RelationFrame;
+  /** What the statement calls it. */
+  readonly alias: string;
+}
+
+export type ExplainFormat = 'text' | 'json' | 'yaml' | 'xml';
+
+export interface ExplainOptions {
+  /** The statement is run, and what it did is told. */
+  readonly analyze: boolean;
+  /** How long each part took is told. */
+  readonly timing: boolean;
+  /** How long the whole took is told. */
+  readonly summary: boolean;
+  readonly format: ExplainFormat;
+}
+
+/** EXPLAIN of a statement of the dialect. EXPLAIN of a read is a read. */
+export interface ExplainStatement {
+  readonly kind: 'explain';
+  readonly statement: AppendStatement | CallStatement;
+  readonly options: ExplainOptions;
+  /** The options besides ANALYZE and FORMAT, as PostgreSQL reads them (`costs off`). */
+  readonly flags: readonly string[];
 }
 
 /** A read of one aggregate by its id that needs nothing of PostgreSQL but its way of writing values. */
@@ -165,6 +190,8 @@ export interface ReadStatement {
   readonly stateReferences: readonly StateReference[];
   /** Highest `$n` in the text, 0 if none. */
   readonly parameterCount: number;
+  /** For EXPLAIN its options; null for every other form. */
+  readonly explain: ExplainOptions | null;
   /** Types of parameters that stand only in an AS OF clause, which PostgreSQL never sees: number → type OID. */
   readonly asOfParameterTypes: ReadonlyMap<number, number>;
   /** Set where the engine can answer it alone. */
@@ -212,6 +239,7 @@ export type Statement =
   | CreateAggregateStatement
   | CommentStatement
   | CallStatement
+  | ExplainStatement
   | ReadStatement
   | TransactionStatement
   | SessionStatement;

@@ -40,6 +40,7 @@ export interface TestServerOptions {
   readonly sessionThreads?: number;
   readonly maxBackends?: number;
   readonly maxConnections?: number;
+  readonly authenticationMs?: number;
 }
 
 /** So that the whole suite can run with sessions on threads of their own (npm run test:threads). */
@@ -61,6 +62,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.maxBackends === undefined ? {} : { maxBackends: options.maxBackends }),
     ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+    ...(options.authenticationMs === undefined ? {} : { authenticationMs: options.authenticationMs }),
   });
   const tokenFor: TestServer['tokenFor'] = async (grants, { limit, seconds = 3600 } = {}) => {
     const { token } = await server.engine.tokens.generate(

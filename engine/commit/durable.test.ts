@@ -311,3 +311,29 @@ describe('open aggregates', () => {
     expect(engine.schema().aggregates.get('note')?.fields).toEqual([]);
   });
 });
+
+/** Only counts what comes in large batches: keeping a million entries sorted takes a memory store a minute. */
+class SinkStore extends MemoryStore {
+  written = 0;
+
+  override async write(entries: Parameters<MemoryStore['write']>[0]): Promise<void> {
+    this.written += entries.length;
+    if (entries.length < 1000) await super.write(entries);
+  }
+}
+
+test('a group of 130,000 events is committed, and replayed from the log', async () => {
+  const count = 130_000;
+  const [store, log] = [new SinkStore(), new MemoryLog()];
+  const engine = await open(store, log);
+  const rows = await engine.append(
+    Array.from({ length: count }, (_, i) => event(`n-${i % 100}`)),
+    writer,
+  );
+  expect(rows.length).toBe(count);
+  expect(rows.at(-1)?.position).toBe(engine.committedPosition());
+  const again = new SinkStore();
+  await Engine.open({ store: again, log: log.reopen(), keyring, directory: null });
+  expect(again.written).toBe(store.written);
+  expect(again.written).toBeGreaterThan(count);
+});

@@ -99,7 +99,8 @@ export class Group {
       this.usage.set(writer.tokenId, used);
     }
     this.catalogue = attempt.catalogue;
-    this.staged.push(...attempt.staged);
+    // One by one: as arguments of a call, so many would not fit the stack.
+    for (const staged of attempt.staged) this.staged.push(staged);
     for (const [name, head] of attempt.heads) this.heads.set(name, head);
     for (const staged of attempt.staged) this.eventIds.set(staged.header.eventId.toString('hex'), staged);
     return answers;

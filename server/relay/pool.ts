@@ -58,8 +58,11 @@ export class RelayPool {
     return this.holders.size;
   }
 
-  /** Takes a place for a connection. @throws DatabaseError 53300 when none is free within ten seconds */
-  async acquire(holder: Holder): Promise<void> {
+  /**
+   * Takes a place for a connection.
+   * @throws DatabaseError 53300 when none is free within ten seconds, and the signal's reason when it aborts
+   */
+  async acquire(holder: Holder, signal?: AbortSignal): Promise<void> {
     const deadline = Date.now() + WAIT_MS;
     while (!this.places.take()) {
       if (this.evict()) continue;
@@ -69,7 +72,8 @@ export class RelayPool {
           hint: 'End transactions and LISTEN sessions that are not needed, or retry.',
         });
       this.places.ask();
-      await this.wait(Math.min(left, this.places.lookAgainMs));
+      await this.wait(Math.min(left, this.places.lookAgainMs), signal);
+      signal?.throwIfAborted();
     }
     this.holders.add(holder);
   }
@@ -104,16 +108,18 @@ export class RelayPool {
     return false;
   }
 
-  private wait(ms: number): Promise<void> {
+  private wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
+        signal?.removeEventListener('abort', done);
+        // One that gave up must not use up the next release.
+        const index = this.waiting.indexOf(done);
+        if (index >= 0) this.waiting.splice(index, 1);
         resolve();
       };
-      const timer = setTimeout(() => {
-        this.waiting.splice(this.waiting.indexOf(done), 1);
-        resolve();
-      }, ms);
+      const timer = setTimeout(done, ms);
+      signal?.addEventListener('abort', done, { once: true });
       this.waiting.push(done);
     });
   }

@@ -51,6 +51,7 @@ export class Relay {
   private waiters: (() => void)[] = [];
   private readonly reader = new FrameReader({ mode: 'backend', maxMessageBytes: MAX_BACKEND_MESSAGE });
   private lost: DatabaseError | null = null;
+  private farewell: string | undefined;
   /** An error was met and no Sync has answered it yet: the read model skips everything until one. */
   skipping = false;
   /** Something was sent since the last Sync. */
@@ -61,6 +62,8 @@ export class Relay {
     private readonly onAsync: AsyncListener,
     /** Called after each chunk; a promise makes the relay stop reading until it resolves. */
     private readonly onChunk: () => Promise<void> | null,
+    /** Called once the connection has ended, by whichever side; with the SQLSTATE of what the read model said last. */
+    private readonly onLost: (sqlstate: string | undefined) => void,
   ) {
     const { socket } = backend;
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
@@ -150,7 +153,10 @@ export class Relay {
       return;
     }
     const front = this.queue[0];
-    if (front === undefined) return;
+    if (front === undefined) {
+      if (frame.type === ERROR) this.farewell = decodeErrorFields(frame.body).get('C');
+      return;
+    }
     if (frame.type === ERROR) {
       front.sink.error(decodeErrorFields(frame.body));
       if (front.kind !== 'query' && front.kind !== 'sync') this.skipToSync();
@@ -184,6 +190,7 @@ export class Relay {
     this.queue = [];
     if (front !== undefined && front.sink !== DISCARD) front.sink.error(lostFields(this.lost));
     this.wake();
+    this.onLost(this.farewell);
   }
 }
 

@@ -16,14 +16,16 @@ import { encodeExecute } from '../protocol/frontend/execute.js';
 import { encodeParse } from '../protocol/frontend/parse.js';
 import type { Expected, Relay } from '../relay/relay.js';
 import type { Parameters } from '../statements/append.js';
+import type { PlanNotes } from '../statements/explain/annotate.js';
 import { prepareRead } from './rewriting.js';
+import { REFRESH_SQL } from './settings.js';
 import type { SessionState } from './state.js';
+import { MAX_PENDING_EVENTS } from './transaction.js';
 
 /** Names a client is most unlikely to use; each question closes what the one before left. */
 const STATEMENT = 'eventful internal';
 const PORTAL = 'eventful internal';
-/** Rows INSERT … SELECT may append in one statement, and their bytes. */
-const MAX_ROWS = 1_000_000;
+/** Bytes of the rows that INSERT … SELECT may append in one statement. */
 const MAX_BYTES = 256 * 1024 * 1024;
 
 /** Later than any event, in microseconds since 1970. */
@@ -57,6 +59,14 @@ async function exchange(
   throw failure as DatabaseError;
 }
 
+/** Ends the implicit transaction that a question has opened. */
+async function endQuestion(state: SessionState): Promise<void> {
+  const relay = state.openRelay;
+  if (relay === null) return;
+  relay.send(encodeSync(), 'sync', { message: () => undefined, error: () => undefined });
+  await relay.idle();
+}
+
 /** Runs a statement of our own on the session's connection; rows as text. */
 async function ask(
   state: SessionState,
@@ -74,7 +84,7 @@ async function ask(
     if (frame.type === ROW_DESCRIPTION) columns = decodeRowDescription(frame.body).length;
     if (frame.type !== DATA_ROW) return;
     bytes += frame.raw.length;
-    tooLarge ||= rows.length >= MAX_ROWS || bytes > MAX_BYTES;
+    tooLarge ||= rows.length >= MAX_PENDING_EVENTS || bytes > MAX_BYTES;
     if (!tooLarge) rows.push(decodeDataRow(frame.body).map((value) => value?.toString('utf8') ?? null));
   };
   const parameters = values.map((value) => (value === null ? null : Buffer.from(value)));
@@ -107,18 +117,22 @@ async function ask(
   return { columns, rows };
 }
 
-/** Runs the query of an INSERT … EVENTS … SELECT; its rows as text. */
+/**
+ * Runs the query of an INSERT … EVENTS … SELECT; its rows as text.
+ * @param explain EXPLAIN and its options: the rows are then the query's plan
+ */
 export async function runQuery(
   state: SessionState,
   read: ReadStatement,
   parameters: Parameters,
   parameterTypes: readonly number[],
-): Promise<QueryRows> {
+  explain = '',
+): Promise<QueryRows & { readonly notes: PlanNotes | null }> {
   await state.waitForReads();
-  const { sql, extra } = await prepareRead(state, read, parameters);
+  const { sql, extra, notes } = await prepareRead(state, read, parameters);
   const own = Array.from({ length: read.parameterCount }, (_, i) => parameters(i + 1));
   const types = Array.from({ length: read.parameterCount }, (_, i) => parameterTypes[i] ?? 0);
-  return ask(state, sql, types, [...own, ...extra]);
+  return { ...(await ask(state, `${explain}${sql}`, types, [...own, ...extra])), notes };
 }
 
 /** The types the read model infers for the parameters of a query. */
@@ -159,4 +173,15 @@ export async function readTimestamp(state: SessionState, text: string): Promise<
   if (micros === null)
     throw new DatabaseError(SqlState.invalidDatetimeFormat, 'the timestamp must be a moment in time');
   return BigInt(micros);
+}
+
+/** Learns what functions have done to the settings we act on; again after the transaction that may undo it. */
+export async function refreshSettings(state: SessionState): Promise<void> {
+  const { settings } = state;
+  if (state.openRelay === null || state.failed) return;
+  const { rows } = await ask(state, REFRESH_SQL, [], []);
+  // An implicit transaction of our own must not stay open behind ReadyForQuery.
+  await endQuestion(state);
+  settings.refresh(rows[0] ?? []);
+  settings.stale = state.explicit;
 }

@@ -3,9 +3,9 @@ import type { NewEvent } from '../../engine/types.js';
 import type { CopyAppendStatement } from '../../sql/statement.js';
 import { buildEvents } from '../statements/append.js';
 import { CopyRows } from '../statements/copyRows.js';
+import { MAX_PENDING_EVENTS } from './transaction.js';
 
-/** One COPY is one atomic append; these bound what it may hold until its end. */
-const MAX_EVENTS = 1_000_000;
+/** One COPY is one atomic append; this bounds what it may hold until its end, besides the number of its events. */
 const MAX_BYTES = 256 * 1024 * 1024;
 
 /** COPY … EVENTS … FROM STDIN while its data arrives. */
@@ -38,6 +38,7 @@ export class CopyIn {
       this.take(this.rows.push(chunk));
     } catch (error) {
       this.failure = error;
+      this.gathered.length = 0;
     }
   }
 
@@ -51,8 +52,13 @@ export class CopyIn {
     }
   }
 
+  /** The client gave up. */
   fail(reason: string): void {
-    this.reject(new DatabaseError(SqlState.queryCanceled, `COPY from stdin failed: ${reason}`));
+    this.abort(new DatabaseError(SqlState.queryCanceled, `COPY from stdin failed: ${reason}`));
+  }
+
+  abort(error: DatabaseError): void {
+    this.reject(error);
   }
 
   private take(rows: Iterable<(string | null)[]>): void {
@@ -61,13 +67,13 @@ export class CopyIn {
         this.check(event);
         this.gathered.push(event);
       }
-      if (this.gathered.length > MAX_EVENTS) throw tooLarge();
+      if (this.gathered.length > MAX_PENDING_EVENTS) throw tooLarge();
     }
   }
 }
 
 function tooLarge(): DatabaseError {
   return new DatabaseError(SqlState.programLimitExceeded, 'one COPY appends too much at once', {
-    hint: `At most ${MAX_EVENTS} events and ${MAX_BYTES} bytes; send the rest in another COPY.`,
+    hint: `At most ${MAX_PENDING_EVENTS} events and ${MAX_BYTES} bytes; send the rest in another COPY.`,
   });
 }

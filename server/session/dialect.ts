@@ -8,11 +8,11 @@ import type {
   CommentStatement,
   CopyAppendStatement,
   CreateAggregateStatement,
+  ExplainStatement,
   Statement,
 } from '../../sql/statement.js';
 import { encodeCommandComplete } from '../protocol/backend/complete.js';
 import { encodeCopyInResponse } from '../protocol/backend/copy.js';
-import { encodeNoticeResponse } from '../protocol/backend/error.js';
 import {
   appendParameterTypes,
   appendResult,
@@ -23,18 +23,25 @@ import {
   type Parameters,
 } from '../statements/append.js';
 import { callColumns, runCall } from '../statements/call.js';
+import { finishPlan, planColumns } from '../statements/explain/plan.js';
 import type { Column, Result } from '../statements/result.js';
 import { compareStates } from '../statements/compare.js';
 import { runQuery } from './backendQuery.js';
 import { CopyIn } from './copyIn.js';
+import { callPlan, doneAppend, plannedAppend, sourcePlan } from './explain.js';
 import type { HeldAnswer } from './output.js';
 import type { SessionState } from './state.js';
 
 export type DialectStatement =
-  AppendStatement | CopyAppendStatement | CallStatement | CommentStatement | CreateAggregateStatement;
+  | AppendStatement
+  | CopyAppendStatement
+  | CallStatement
+  | CommentStatement
+  | CreateAggregateStatement
+  | ExplainStatement;
 
 export function isDialect(statement: Statement): statement is DialectStatement {
-  return ['append', 'copy', 'call', 'comment', 'createAggregate'].includes(statement.kind);
+  return ['append', 'copy', 'call', 'comment', 'createAggregate', 'explain'].includes(statement.kind);
 }
 
 /** The result's columns; null where the statement returns no rows. */
@@ -44,6 +51,8 @@ export function resultColumns(statement: DialectStatement): readonly Column[] | 
       return statement.returning.length > 0 ? returningColumns(statement) : null;
     case 'call':
       return callColumns(statement);
+    case 'explain':
+      return planColumns(statement);
     case 'copy':
     case 'comment':
     case 'createAggregate':
@@ -53,6 +62,7 @@ export function resultColumns(statement: DialectStatement): readonly Column[] | 
 
 /** Types of the parameters, by number, where the statement itself says so. */
 export function inferredTypes(statement: DialectStatement, state: SessionState): Map<number, number> {
+  if (statement.kind === 'explain') return inferredTypes(statement.statement, state);
   if (statement.kind === 'append') return appendParameterTypes(statement, state.transaction.schema());
   const types = new Map<number, number>();
   if (statement.kind === 'call') {
@@ -92,11 +102,19 @@ export class Dialect {
       return;
     }
     await this.releaseHeld();
+    if (statement.kind === 'explain') {
+      await this.explain(statement, parameters, parameterTypes, encode);
+      return;
+    }
     const result = await this.runOther(statement, parameters);
     for (const chunk of encode(result)) this.state.output.write(chunk);
   }
 
   private requireWritable(statement: DialectStatement): void {
+    if (statement.kind === 'explain') {
+      if (statement.options.analyze) this.requireWritable(statement.statement);
+      return;
+    }
     if (!this.state.settings.readOnly || statement.kind === 'call') return;
     const names = {
       append: 'INSERT',
@@ -150,6 +168,39 @@ export class Dialect {
     for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
     const pin = statement.returning.some(({ column }) => column === 'version');
     await this.take(events, pin, (rows, final) => encode(appendResult(statement, rows, final)));
+  }
+
+  /** Without ANALYZE nothing is appended or called; with it everything is, as in PostgreSQL. */
+  private async explain(
+    explain: ExplainStatement,
+    parameters: Parameters,
+    parameterTypes: readonly number[],
+    encode: EncodeResult,
+  ): Promise<void> {
+    const { state } = this;
+    const { statement, options } = explain;
+    const started = performance.now();
+    if (statement.kind === 'call') {
+      const rows = options.analyze ? (await this.runOther(statement, parameters)).rows.length : null;
+      const plan = await callPlan(state, explain, statement, parameters);
+      for (const chunk of encode(finishPlan(explain, plan, rows, started))) state.output.write(chunk);
+      return;
+    }
+    const source = await sourcePlan(state, explain, statement, parameters, parameterTypes);
+    if (!options.analyze) {
+      const events =
+        statement.source.kind === 'values' ? await this.events(statement, parameters, parameterTypes) : null;
+      const plan = await plannedAppend(state, statement, events, parameters, source);
+      for (const chunk of encode(finishPlan(explain, plan, null, started))) state.output.write(chunk);
+      return;
+    }
+    const events = await this.events(statement, parameters, parameterTypes);
+    for (const event of events) state.access.requireAppend(event.aggregateType, event.aggregateId);
+    await this.take(events, false, (rows, final) =>
+      encode(
+        finishPlan(explain, doneAppend(statement, rows, final, parameters, source), rows.length, started),
+      ),
+    );
   }
 
   /** Takes the client's COPY data, up to its end, then appends it as one. */
@@ -219,7 +270,7 @@ export class Dialect {
   }
 
   private async runOther(
-    statement: Exclude<DialectStatement, AppendStatement | CopyAppendStatement>,
+    statement: Exclude<DialectStatement, AppendStatement | CopyAppendStatement | ExplainStatement>,
     parameters: Parameters,
   ): Promise<Result> {
     const { state } = this;
@@ -253,7 +304,7 @@ export class Dialect {
     const schema = state.transaction.schema();
     if (ifNotExists && schema.aggregates.has(definition.type)) {
       const message = `aggregate "${definition.type}" already exists, skipping`;
-      state.output.write(encodeNoticeResponse({ sqlstate: SqlState.duplicateTable, message }, 'NOTICE'));
+      state.notice('NOTICE', SqlState.duplicateTable, message);
     } else {
       await state.transaction.add([await state.engine.createAggregateEvent(definition, schema)], false);
     }

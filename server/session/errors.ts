@@ -18,6 +18,8 @@ const WRITE_HINT =
  */
 export function translateError(fields: ErrorFields, map: PositionMap, access: Access): ErrorFields {
   const changes: Record<string, string | null> = {};
+  // The read model's end is not the session's.
+  if (fields.get('V') !== 'ERROR') Object.assign(changes, { S: 'ERROR', V: 'ERROR' });
   const position = Number(fields.get('P'));
   if (position > 0) changes['P'] = String(map(position));
   if (isWrite(fields, access)) {
@@ -48,4 +50,18 @@ export function asDatabaseError(error: unknown): DatabaseError {
   return new DatabaseError(SqlState.internalError, 'internal error', {
     hint: 'The server log says more. Please report it.',
   });
+}
+
+/** Why the read model cannot be reached, as the client should hear it. */
+export function connectFailure(error: unknown): DatabaseError {
+  if (error instanceof DatabaseError) return error;
+  const { code, message } = error as { code?: string; message?: string };
+  return /^[0-9A-Z]{5}$/.test(code ?? '')
+    ? new DatabaseError(
+        code ?? SqlState.connectionFailure,
+        message ?? 'the read model refused the connection',
+      )
+    : new DatabaseError(SqlState.cannotConnectNow, 'the read model is not reachable', {
+        hint: 'It is being restarted; appends go on. Retry the query.',
+      });
 }

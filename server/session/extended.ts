@@ -34,7 +34,8 @@ import { bindLocal } from './binding.js';
 import { inferredTypes, isDialect, resultColumns, type Dialect, type DialectStatement } from './dialect.js';
 import { DirectReads } from './directReads.js';
 import { UNMOVED } from './errors.js';
-import type { LocalPortal, Prepared } from './prepared.js';
+import { annotated } from './explain.js';
+import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
 import { RelayedStatements } from './relayedStatements.js';
 import { rewrite } from './rewriting.js';
 import { applySessionStatement, isOurDeallocate, noteReadState } from './sessionStatements.js';
@@ -109,8 +110,9 @@ export class Extended {
 
   private async dialectTypes(statement: DialectStatement, given: readonly number[]): Promise<number[]> {
     const inferred = new Map(inferredTypes(statement, this.state));
-    if (statement.kind === 'append' && statement.source.kind === 'query') {
-      const { read } = statement.source;
+    const inner = statement.kind === 'explain' ? statement.statement : statement;
+    if (inner.kind === 'append' && inner.source.kind === 'query') {
+      const { read } = inner.source;
       await this.state.waitForReads();
       const { sql } = rewrite(this.state, read, false);
       const found = await describeParameters(this.state, sql, this.relayed.types(read, given));
@@ -144,8 +146,8 @@ export class Extended {
       throw new DatabaseError(SqlState.duplicateCursor, `portal "${message.portal}" already exists`);
     const answered = prepared.backend === null ? null : await this.direct.bind(message, prepared);
     if (prepared.backend !== null && answered === null) {
-      await this.relayed.bind(message, prepared);
-      state.portals.set(message.portal, { kind: 'relayed', prepared });
+      const notes = await this.relayed.bind(message, prepared);
+      state.portals.set(message.portal, { kind: 'relayed', prepared, notes });
       return;
     }
     const portal = answered ?? bindLocal(message, prepared);
@@ -212,7 +214,9 @@ export class Extended {
       else if (statement.kind === 'read') noteReadState(state, statement);
       const relay = await state.relayReady();
       const map = portal.prepared.backend?.map ?? UNMOVED;
-      relay.send(encodeExecute(message.portal, message.maxRows), 'execute', state.forward(map));
+      const { notes } = portal;
+      const sink = state.forward(map, notes === null ? undefined : (frame) => annotated(notes, frame));
+      relay.send(encodeExecute(message.portal, message.maxRows), 'execute', sink);
       return;
     }
     await this.ownTurn(() => this.executeLocal(portal, message.maxRows));
@@ -324,7 +328,7 @@ export class Extended {
     return !this.state.relayFailed && !this.state.skipToSync;
   }
 
-  private portal(name: string): LocalPortal | { kind: 'relayed'; prepared: Prepared } {
+  private portal(name: string): LocalPortal | RelayedPortal {
     const portal = this.state.portals.get(name);
     if (portal === undefined)
       throw new DatabaseError(SqlState.invalidCursorName, `portal "${name}" does not exist`);

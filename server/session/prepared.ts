@@ -2,6 +2,7 @@ import type { PositionMap } from './errors.js';
 import type { Statement } from '../../sql/statement.js';
 import type { Format } from '../protocol/bytes.js';
 import type { RowField } from '../protocol/backend/row.js';
+import type { PlanNotes } from '../statements/explain/annotate.js';
 import type { Result } from '../statements/result.js';
 
 /** A prepared statement, ours or relayed. */
@@ -34,4 +35,6 @@ export interface LocalPortal {
 export interface RelayedPortal {
   readonly kind: 'relayed';
   readonly prepared: Prepared;
+  /** Of an EXPLAIN: what is to be said of its engine relations. */
+  readonly notes: PlanNotes | null;
 }

@@ -9,6 +9,7 @@ import { encodeBind, rewriteBind, type Bind } from '../protocol/frontend/bind.js
 import { encodeClose } from '../protocol/frontend/close.js';
 import { encodeDescribe } from '../protocol/frontend/describe.js';
 import { encodeParse, type Parse } from '../protocol/frontend/parse.js';
+import type { PlanNotes } from '../statements/explain/annotate.js';
 import { parametersOf } from './binding.js';
 import type { Dialect } from './dialect.js';
 import type { DirectReads } from './directReads.js';
@@ -104,23 +105,25 @@ export class RelayedStatements {
     this.direct.learn(statement, givenTypes, { parameterTypes, fields });
   }
 
-  /** Binds; engine rows and uncommitted appends go along as parameters. */
-  async bind(message: Bind, prepared: Prepared): Promise<void> {
+  /** Binds; engine rows and uncommitted appends go along as parameters. Gives what EXPLAIN is to say of them. */
+  async bind(message: Bind, prepared: Prepared): Promise<PlanNotes | null> {
     const { state } = this;
     const map = prepared.backend?.map ?? UNMOVED;
     const { statement } = prepared;
     if (state.openRelay === null || prepared.generation !== state.generation)
       await this.prepare(prepared, false);
     let sent = message;
+    let notes: PlanNotes | null = null;
     if (statement.kind === 'read') {
       await this.dialect.releaseHeld();
       await state.waitForReads();
       const changed = overlaid(state, statement);
       if (statement.engineRelations.length > 0 || changed.length > 0) {
         await state.relayAnswered();
-        if (state.skipToSync || state.relayFailed) return;
+        if (state.skipToSync || state.relayFailed) return null;
         const rows = await engineRows(state, statement, parametersOf(message, prepared.types ?? []));
-        const extraText = changed.length > 0 ? [...rows, ...overlayRows(state, statement)] : rows;
+        const extraText = changed.length > 0 ? [...rows.json, ...overlayRows(state, statement)] : rows.json;
+        notes = rows.notes;
         if (changed.length > 0) await this.prepareOverlay(statement, prepared);
         sent = rewriteBind(message, {
           extraText,
@@ -130,6 +133,7 @@ export class RelayedStatements {
     }
     const relay = await state.relayReady();
     relay.send(encodeBind(sent), 'bind', state.forward(map));
+    return notes;
   }
 
   /** The same statement over the transaction's own states; made anew for each Bind, since those change. */

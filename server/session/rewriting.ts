@@ -2,13 +2,16 @@
 import type { ReadStatement, StateReference } from '../../sql/statement.js';
 import { relationColumns, stateColumns } from '../../sql/columns.js';
 import { rewriteRead, type RewrittenRead } from '../../sql/rewrite.js';
-import { stateEncoder, relationJson } from '../statements/relations.js';
+import type { PlanNotes } from '../statements/explain/annotate.js';
+import { estimateScan, measuredScan, type ScanReport } from '../statements/explain/scan.js';
+import { stateEncoder, relationJson, type RelationContext } from '../statements/relations.js';
 import type { Parameters } from '../statements/append.js';
 import type { SessionState } from './state.js';
 
 export interface PreparedRead extends RewrittenRead {
   /** Parameters behind the client's own. */
   readonly extra: readonly string[];
+  readonly notes: PlanNotes | null;
 }
 
 /** The state references that the transaction's own appends change. */
@@ -44,26 +47,42 @@ export function rewrite(state: SessionState, read: ReadStatement, overlay: boole
   return rewritten;
 }
 
-/** The JSON of the engine relations, in their order. */
+export interface EngineRows {
+  /** The JSON of the engine relations, in their order. */
+  readonly json: readonly string[];
+  /** For EXPLAIN: what is to be said of them. */
+  readonly notes: PlanNotes | null;
+}
+
+/** What the engine relations of a read hold. A mere EXPLAIN reads nothing of them. */
 export async function engineRows(
   state: SessionState,
   read: ReadStatement,
   parameters: Parameters,
-): Promise<string[]> {
-  const rows: string[] = [];
+): Promise<EngineRows> {
+  const context: RelationContext = {
+    engine: state.engine,
+    access: state.access,
+    schema: state.transaction.schema(),
+    parameters,
+    timestamp: (text) => state.timestamp(text),
+    signal: state.signal,
+  };
+  const json: string[] = [];
+  const scans: ScanReport[] = [];
   for (const relation of read.engineRelations) {
-    rows.push(
-      await relationJson(relation, {
-        engine: state.engine,
-        access: state.access,
-        schema: state.transaction.schema(),
-        parameters,
-        timestamp: (text) => state.timestamp(text),
-        signal: state.signal,
-      }),
-    );
+    if (read.explain === null) json.push(await relationJson(relation, context));
+    else if (read.explain.analyze) {
+      const measured = await measuredScan(relation, context, read.explain.timing);
+      json.push(measured.json);
+      scans.push(measured.report);
+    } else {
+      json.push('[]');
+      scans.push(await estimateScan(relation, context));
+    }
   }
-  return rows;
+  const { explain, stateReferences: references } = read;
+  return { json, notes: explain === null ? null : { format: explain.format, scans, references } };
 }
 
 /** The JSON of the transaction's own states, for the references it overlays. */
@@ -85,14 +104,14 @@ export async function prepareRead(
   parameters: Parameters,
 ): Promise<PreparedRead> {
   const rewritten = rewrite(state, read, true);
-  const extra = [...(await engineRows(state, read, parameters)), ...overlayRows(state, read)];
-  return { ...rewritten, extra };
+  const { json, notes } = await engineRows(state, read, parameters);
+  return { ...rewritten, extra: [...json, ...overlayRows(state, read)], notes };
 }
 
 /** A read without parameters, the rows standing in its text (COPY takes none). */
 export async function inlineRead(state: SessionState, read: ReadStatement): Promise<RewrittenRead> {
   const schema = state.transaction.schema();
-  const engine = await engineRows(state, read, () => null);
+  const { json: engine } = await engineRows(state, read, () => null);
   const changed = overlaid(state, read);
   const own = overlayRows(state, read);
   return rewriteRead(

@@ -9,7 +9,7 @@ import { FLUSH, SYNC, TERMINATE } from '../protocol/frontend/control.js';
 import { COPY_DATA, COPY_DONE, COPY_FAIL, decodeCopyFail } from '../protocol/frontend/copy.js';
 import { EXECUTE } from '../protocol/frontend/execute.js';
 import type { CopyIn } from './copyIn.js';
-import { readTimestamp } from './backendQuery.js';
+import { readTimestamp, refreshSettings } from './backendQuery.js';
 import { Dialect } from './dialect.js';
 import { asDatabaseError } from './errors.js';
 import { Extended } from './extended.js';
@@ -24,7 +24,9 @@ export class Session {
   constructor(
     readonly state: SessionState,
     private readonly onUnforeseen: (error: unknown) => void,
+    onFatal: (error: DatabaseError) => void,
   ) {
+    state.terminate = onFatal;
     state.timestamp = (text) => readTimestamp(state, text);
     this.dialect = new Dialect(state);
     this.extended = new Extended(state, this.dialect);
@@ -34,6 +36,7 @@ export class Session {
   async handle(frame: Frame): Promise<boolean> {
     if (frame.type === TERMINATE) return false;
     const { state } = this;
+    state.timers.wake();
     if (state.copy !== null) return this.copyMessage(state.copy, frame);
     if (state.relayFailed) state.skipToSync = true;
     if (state.skipToSync && frame.type !== SYNC) return true;
@@ -48,6 +51,7 @@ export class Session {
   private async run(frame: Frame): Promise<void> {
     const { state } = this;
     state.setBusy(true);
+    state.timers.statementBegins();
     try {
       const message = decodeFrontend(frame);
       state.services.engine.tokens.requireValid(state.identity);
@@ -65,7 +69,7 @@ export class Session {
       this.report(error);
       if (frame.type === QUERY || frame.type === SYNC) {
         await this.extended.syncRelay().catch(() => undefined);
-        this.ready();
+        await this.ready();
       } else {
         state.skipToSync = true;
       }
@@ -97,14 +101,21 @@ export class Session {
       state.skipToSync = false;
       state.relayFailed = false;
     }
-    this.ready();
+    await this.ready();
   }
 
   private async query(text: string): Promise<void> {
-    await this.state.relayAnswered();
-    await runSimpleQuery(this.state, this.dialect, text);
-    this.state.relayFailed = false;
-    this.ready();
+    const { state } = this;
+    await state.relayAnswered();
+    if (state.relayFailed) {
+      // What was pipelined in front of it has failed: a Query is skipped up to Sync like anything else.
+      this.dialect.forget();
+      state.skipToSync = true;
+      return;
+    }
+    await runSimpleQuery(state, this.dialect, text);
+    state.relayFailed = false;
+    await this.ready();
   }
 
   private async extendedMessage(message: FrontendMessage): Promise<void> {
@@ -161,8 +172,10 @@ export class Session {
     state.relayFailed = false;
   }
 
-  private ready(): void {
+  private async ready(): Promise<void> {
     const { state } = this;
+    if (state.settings.stale) await refreshSettings(state).catch(() => undefined);
+    state.timers.rest();
     state.output.write(encodeReadyForQuery(state.status));
     state.output.flush();
   }

@@ -67,4 +67,6 @@ export function noteReadState(state: SessionState, read: ReadStatement): void {
   if (read.form === 'prepare' || read.form === 'declare' || LEAVES_STATE.test(read.sql))
     state.keepsRelay = true;
   if (SETS.test(read.sql)) state.plainNames = false;
+  // EXECUTE may run a set_config() that was prepared before.
+  if (read.form === 'execute' || SETS.test(read.sql)) state.settings.stale = true;
 }

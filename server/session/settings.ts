@@ -5,23 +5,101 @@ interface Values {
   readonly durable: boolean;
   /** New transactions are read-only. */
   readonly defaultReadOnly: boolean;
+  /** Milliseconds; 0: none. */
+  readonly statementTimeout: number;
+  readonly idleInTransactionTimeout: number;
+  readonly idleSessionTimeout: number;
+  /** The least severe message the client wants. */
+  readonly minMessages: string;
 }
 
-const DEFAULTS: Values = { linearizable: true, durable: true, defaultReadOnly: false };
+const DEFAULTS: Values = {
+  linearizable: true,
+  durable: true,
+  defaultReadOnly: false,
+  statementTimeout: 0,
+  idleInTransactionTimeout: 0,
+  idleSessionTimeout: 0,
+  minMessages: 'notice',
+};
+
+/** The settings of the read model that we act on as well. */
+const TIMEOUTS = {
+  statement_timeout: 'statementTimeout',
+  idle_in_transaction_session_timeout: 'idleInTransactionTimeout',
+  idle_session_timeout: 'idleSessionTimeout',
+} as const;
+
+/** What a function may have changed behind our back: the columns `refresh` takes. */
+export const REFRESH_SQL = `SELECT ${[...Object.keys(TIMEOUTS), 'client_min_messages']
+  .map((name) => `current_setting('${name}')`)
+  .join(', ')}`;
+
+/** As PostgreSQL orders what it sends to a client. */
+const SEVERITIES = ['debug5', 'debug4', 'debug3', 'debug2', 'debug1', 'debug', 'log', 'notice', 'warning'];
+
+const UNIT_MS: Readonly<Record<string, number>> = {
+  us: 0.001,
+  '': 1,
+  ms: 1,
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** Milliseconds of a time setting as PostgreSQL reads it; null where it would refuse the value. */
+function milliseconds(value: string): number | null {
+  const parts = /^\s*(\d+(?:\.\d*)?)\s*(us|ms|s|min|h|d|)\s*$/.exec(value);
+  const ms = Math.round(Number(parts?.[1]) * (UNIT_MS[parts?.[2] ?? ''] ?? NaN));
+  return Number.isNaN(ms) || ms > 0x7fff_ffff ? null : ms;
+}
 
 function isOn(value: string): boolean {
   return /^(on|true|yes|t|y|1)$/i.test(value);
 }
 
+/** The setting's effect on our values; null for one that has none. */
+function effect(name: string, value: string | null, initial: Values): Partial<Values> | null {
+  switch (name) {
+    case 'eventful.read_consistency':
+      if (value !== null && value !== 'linearizable' && value !== 'eventual')
+        throw invalid(name, 'linearizable, eventual');
+      return { linearizable: value === null ? initial.linearizable : value === 'linearizable' };
+    case 'eventful.synchronous_commit':
+      if (value !== null && !isOn(value) && !/^(off|false|no|f|n|0)$/i.test(value))
+        throw invalid(name, 'on, off');
+      return { durable: value === null ? initial.durable : isOn(value) };
+    case 'default_transaction_read_only':
+      return { defaultReadOnly: value === null ? initial.defaultReadOnly : isOn(value) };
+    case 'statement_timeout':
+    case 'idle_in_transaction_session_timeout':
+    case 'idle_session_timeout': {
+      const ms = value === null ? initial[TIMEOUTS[name]] : milliseconds(value);
+      return ms === null ? null : { [TIMEOUTS[name]]: ms };
+    }
+    case 'client_min_messages':
+      return { minMessages: value?.toLowerCase() ?? initial.minMessages };
+    default:
+      return null;
+  }
+}
+
 /**
- * The settings of a session that we act on: `eventful.*`, and whether a transaction may write. They are settings of the
- * read model too, so SHOW answers them. As in PostgreSQL, a SET is undone with its transaction and SET LOCAL ends with it.
+ * The settings of a session that we act on: `eventful.*`, timeouts, which notices are wanted, and whether a transaction
+ * may write. They are settings of the read model too, so SHOW answers them. As in PostgreSQL, a SET is undone with its
+ * transaction or savepoint and SET LOCAL ends with the transaction.
  */
 export class Settings {
+  /** What RESET goes back to. */
+  private initial: Values = DEFAULTS;
   /** What holds outside transactions. */
   private session: Values = DEFAULTS;
   /** What the session is to have once the open transaction commits, and what holds inside it. */
   private transaction: { kept: Values; now: Values; readOnly: boolean } | null = null;
+  private savepoints: { readonly name: string; readonly kept: Values; readonly now: Values }[] = [];
+  /** A function such as set_config() may have changed something that only the read model knows. */
+  stale = false;
 
   private get now(): Values {
     return this.transaction?.now ?? this.session;
@@ -39,10 +117,34 @@ export class Settings {
     return this.transaction?.readOnly ?? this.session.defaultReadOnly;
   }
 
+  get statementTimeout(): number {
+    return this.now.statementTimeout;
+  }
+
+  get idleInTransactionTimeout(): number {
+    return this.now.idleInTransactionTimeout;
+  }
+
+  get idleSessionTimeout(): number {
+    return this.now.idleSessionTimeout;
+  }
+
+  /** Whether the client wants to see such a message. */
+  shows(severity: 'NOTICE' | 'WARNING'): boolean {
+    const least = SEVERITIES.indexOf(this.now.minMessages);
+    return least >= 0 && SEVERITIES.indexOf(severity.toLowerCase()) >= least;
+  }
+
+  /** The settings of the startup packet were given: RESET goes back to them. */
+  started(): void {
+    this.initial = this.session;
+  }
+
   /** @param beginSql the BEGIN, which may say READ ONLY */
   begin(beginSql: string): void {
     const readOnly = readOnlyIn(beginSql) ?? this.session.defaultReadOnly;
     this.transaction = { kept: this.session, now: this.session, readOnly };
+    this.savepoints = [];
   }
 
   commit(): void {
@@ -54,26 +156,37 @@ export class Settings {
     this.transaction = null;
   }
 
+  savepoint(name: string): void {
+    const { transaction } = this;
+    if (transaction !== null) this.savepoints.push({ name, kept: transaction.kept, now: transaction.now });
+  }
+
+  release(name: string): void {
+    const index = this.savepoints.findLastIndex((savepoint) => savepoint.name === name);
+    if (index >= 0) this.savepoints.splice(index);
+  }
+
+  rollbackTo(name: string): void {
+    const index = this.savepoints.findLastIndex((savepoint) => savepoint.name === name);
+    const savepoint = this.savepoints[index];
+    if (savepoint === undefined || this.transaction === null) return;
+    this.savepoints.splice(index + 1);
+    this.transaction.kept = savepoint.kept;
+    this.transaction.now = savepoint.now;
+  }
+
   /**
    * @param value null: back to the default
    * @param sql the statement, for SET TRANSACTION and SET SESSION CHARACTERISTICS
    * @throws DatabaseError 22023 for a value the setting does not take, 42704 for a setting that does not exist
    */
   set(name: string, value: string | null, local = false, sql = ''): void {
+    const values = effect(name, value, this.initial);
+    if (values !== null) {
+      this.change(values, local);
+      return;
+    }
     switch (name) {
-      case 'eventful.read_consistency':
-        if (value !== null && value !== 'linearizable' && value !== 'eventual')
-          throw invalid(name, 'linearizable, eventual');
-        this.change({ linearizable: value !== 'eventual' }, local);
-        return;
-      case 'eventful.synchronous_commit':
-        if (value !== null && !isOn(value) && !/^(off|false|no|f|n|0)$/i.test(value))
-          throw invalid(name, 'on, off');
-        this.change({ durable: value === null || isOn(value) }, local);
-        return;
-      case 'default_transaction_read_only':
-        this.change({ defaultReadOnly: value !== null && isOn(value) }, local);
-        return;
       case 'transaction_read_only':
         this.limit(value !== null && isOn(value));
         return;
@@ -94,8 +207,13 @@ export class Settings {
     }
   }
 
+  /** What REFRESH_SQL answered. */
+  refresh(row: readonly (string | null)[]): void {
+    [...Object.keys(TIMEOUTS), 'client_min_messages'].forEach((name, i) => this.set(name, row[i] ?? null));
+  }
+
   reset(): void {
-    this.change(DEFAULTS, false);
+    this.change(this.initial, false);
   }
 
   private limit(readOnly: boolean | null): void {

@@ -13,6 +13,7 @@ import { encodeQuery } from '../protocol/frontend/query.js';
 import { describeColumns, encodeOutcome } from '../statements/result.js';
 import { isDialect, resultColumns, type Dialect } from './dialect.js';
 import type { PositionMap } from './errors.js';
+import { annotated } from './explain.js';
 import { inlineRead, overlaid, prepareRead } from './rewriting.js';
 import { applySessionStatement, isOurDeallocate, noteReadState } from './sessionStatements.js';
 import type { SessionState } from './state.js';
@@ -47,6 +48,7 @@ export async function runSimpleQuery(state: SessionState, dialect: Dialect, text
   state.relayFailed = false;
   for (const statement of statements) {
     state.requireUsable(statement);
+    state.timers.statementBegins();
     await runStatement(state, dialect, statement);
     if (state.relayFailed) {
       dialect.forget();
@@ -114,11 +116,11 @@ async function runRead(state: SessionState, read: ReadStatement): Promise<void> 
     await relayQuery(state, sql, map);
     return;
   }
-  const { sql, map, extra } = await prepareRead(state, read, NO_PARAMETERS);
+  const { sql, map, extra, notes } = await prepareRead(state, read, NO_PARAMETERS);
   const relay = await state.relayReady();
   const types = extra.map(() => 114);
   const parameters = extra.map((json) => Buffer.from(json));
-  const sink = state.forward(map, rowsOnly);
+  const sink = state.forward(map, (frame) => annotated(notes, frame, rowsOnly));
   relay.send(encodeParse({ statement: '', text: sql, parameterTypes: types }), 'parse', sink);
   const bind = { portal: '', statement: '', parameterFormats: [], parameters, resultFormats: [] };
   relay.send(encodeBind(bind), 'bind', sink);

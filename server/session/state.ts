@@ -11,6 +11,7 @@ import { parseStatements } from '../../sql/parse.js';
 import type { Statement } from '../../sql/statement.js';
 import {
   encodeErrorFields,
+  encodeNoticeResponse,
   errorFromFields,
   ERROR_RESPONSE,
   type ErrorFields,
@@ -22,17 +23,19 @@ import {
   type TransactionStatus,
 } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
+import { encodeSync } from '../protocol/frontend/control.js';
 import { encodeQuery } from '../protocol/frontend/query.js';
 import { connectBackend, type BackendConnection } from '../relay/connect.js';
 import type { Greeting } from '../relay/greeting.js';
 import type { Holder, RelayPool } from '../relay/pool.js';
 import { Relay, type Sink } from '../relay/relay.js';
 import { Access } from './access.js';
-import { translateError, type PositionMap } from './errors.js';
+import { connectFailure, translateError, type PositionMap } from './errors.js';
 import type { CopyIn } from './copyIn.js';
 import type { Output } from './output.js';
 import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
 import { Settings } from './settings.js';
+import { Timers } from './timers.js';
 import { Transaction } from './transaction.js';
 
 export interface SessionServices {
@@ -52,7 +55,10 @@ const IDLE_MS = 2000;
 export class SessionState implements Holder {
   /** Reads a timestamp's text as the session does; microseconds since 1970. Set by the session that owns this state. */
   timestamp: (text: string) => Promise<bigint> = () => Promise.reject(new Error('no session'));
+  /** Ends the session with an error that closes the connection. Set by the session that owns this state. */
+  terminate: (error: DatabaseError) => void = () => undefined;
   readonly settings = new Settings();
+  readonly timers = new Timers(this);
   readonly access: Access;
   readonly transaction: Transaction;
   readonly prepared = new Map<string, Prepared>();
@@ -113,6 +119,11 @@ export class SessionState implements Holder {
       : parseStatements(sql, catalogueOf(schema));
   }
 
+  notice(severity: 'NOTICE' | 'WARNING', sqlstate: string, message: string): void {
+    if (this.settings.shows(severity))
+      this.output.write(encodeNoticeResponse({ sqlstate, message }, severity));
+  }
+
   // Running and cancelling
 
   /** The signal of what runs now; one controller per message. */
@@ -123,12 +134,20 @@ export class SessionState implements Holder {
 
   finished(): void {
     this.running = null;
+    this.timers.statementEnds();
   }
 
   cancel(): void {
-    this.running?.abort(new DatabaseError(SqlState.queryCanceled, 'canceling statement due to user request'));
+    this.interrupt(new DatabaseError(SqlState.queryCanceled, 'canceling statement due to user request'));
     this.relay?.cancel();
-    this.copy?.fail('canceling statement due to user request');
+  }
+
+  /** Ends our own part of what runs now; the read model ends its part by itself. */
+  interrupt(error: DatabaseError): void {
+    if (!this.busy) return;
+    void this.signal;
+    this.running?.abort(error);
+    this.copy?.abort(error);
   }
 
   /** Nothing but the end of a failed transaction may run in it. */
@@ -189,6 +208,7 @@ export class SessionState implements Holder {
   /** Called before and after each message; between transactions the connection may be given back. */
   setBusy(busy: boolean): void {
     this.busy = busy;
+    this.timers.busy(busy);
     if (this.idleTimer !== null) clearTimeout(this.idleTimer);
     this.idleTimer = null;
     if (busy || this.relay === null) return;
@@ -196,6 +216,12 @@ export class SessionState implements Holder {
     this.idleTimer = setTimeout(() => {
       if (this.giveBack()) this.services.pool.release(this);
     }, IDLE_MS).unref();
+  }
+
+  pokeRelay(): void {
+    const relay = this.openRelay;
+    if (relay === null || relay.busy || relay.dirty || relay.skipping) return;
+    relay.send(encodeSync(), 'sync', { message: () => undefined, error: () => undefined });
   }
 
   giveBack(): boolean {
@@ -211,7 +237,7 @@ export class SessionState implements Holder {
   async connect(): Promise<ReadonlyMap<string, string>> {
     const { readModel, pool } = this.services;
     // The place of a connection that was lost is taken over.
-    if (this.relay === null) await pool.acquire(this);
+    if (this.relay === null) await pool.acquire(this, this.signal);
     let backend: BackendConnection;
     try {
       const role = await readModel.roleFor(this.identity.grants);
@@ -223,14 +249,16 @@ export class SessionState implements Holder {
     }
     this.generation++;
     this.relayBegun = false;
-    this.relay = new Relay(
+    const relay = new Relay(
       backend,
       (frame) => this.asynchronous(frame),
       () => {
         this.output.flush();
         return this.output.backlog;
       },
+      (sqlstate) => this.relayLost(relay, sqlstate),
     );
+    this.relay = relay;
     this.reported = backend.parameters;
     return backend.parameters;
   }
@@ -242,6 +270,21 @@ export class SessionState implements Holder {
       this.reported = new Map(this.reported).set(name, value);
     }
     this.output.write(frame.raw);
+  }
+
+  /** What a session had there (settings, LISTEN, cursors) is gone, and it cannot know: it must connect anew. */
+  private relayLost(relay: Relay, sqlstate: string | undefined): void {
+    if (this.relay !== relay) return;
+    // Its clock for an idle session went off a moment before ours.
+    if (!this.busy && this.timers.expire(sqlstate)) return;
+    if (!this.keepsRelay) return;
+    this.terminate(
+      new DatabaseError(
+        SqlState.adminShutdown,
+        'terminating connection because the read model was restarted',
+        { hint: 'The settings, cursors and LISTEN of this session are lost. Connect again.' },
+      ),
+    );
   }
 
   /** The connection to the read model, inside the session's transaction if there is one. */
@@ -262,6 +305,8 @@ export class SessionState implements Holder {
     const relay = this.openRelay;
     if (relay === null)
       throw new DatabaseError(SqlState.connectionFailure, 'the read model is not reachable');
+    // Cancelled or timed out meanwhile: nothing runs there yet that could be cancelled.
+    this.running?.signal.throwIfAborted();
     if (this.explicit && !this.relayBegun) {
       this.relayBegun = true;
       await this.hiddenQuery(relay, this.beginSql);
@@ -340,26 +385,14 @@ export class SessionState implements Holder {
   }
 
   close(): void {
-    this.running?.abort(new DatabaseError(SqlState.adminShutdown, 'the connection was closed'));
-    this.copy?.fail('the connection was closed');
+    const gone = new DatabaseError(SqlState.adminShutdown, 'the connection was closed');
+    this.running?.abort(gone);
+    this.copy?.abort(gone);
+    this.timers.close();
     if (this.idleTimer !== null) clearTimeout(this.idleTimer);
     this.transaction.close();
     this.relay?.cancel();
     this.relay?.close();
     this.services.pool.release(this);
   }
-}
-
-/** Why the read model cannot be reached, as the client should hear it. */
-export function connectFailure(error: unknown): DatabaseError {
-  if (error instanceof DatabaseError) return error;
-  const { code, message } = error as { code?: string; message?: string };
-  return /^[0-9A-Z]{5}$/.test(code ?? '')
-    ? new DatabaseError(
-        code ?? SqlState.connectionFailure,
-        message ?? 'the read model refused the connection',
-      )
-    : new DatabaseError(SqlState.cannotConnectNow, 'the read model is not reachable', {
-        hint: 'It is being restarted; appends go on. Retry the query.',
-      });
 }

@@ -3,8 +3,11 @@ import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { NewEvent, Schema, StateRow, Writer } from '../../engine/types.js';
 import type { SessionEngine, SessionPreview } from '../ports.js';
 
-/** Events one transaction may hold before COMMIT. */
-const MAX_PENDING_EVENTS = 1_000_000;
+/**
+ * Events one transaction, COPY or INSERT … SELECT may hold until its commit, where each takes some 10 KB for a moment:
+ * more would be refused by the size of the commit in the end, after having used all memory.
+ */
+export const MAX_PENDING_EVENTS = 250_000;
 
 interface Savepoint {
   readonly name: string;
@@ -63,6 +66,17 @@ export class Transaction {
     });
     this.push(kept);
     return rows;
+  }
+
+  /** What adding the events would answer; nothing of it is kept. @throws what `add` throws */
+  async dryRun(events: readonly NewEvent[]): Promise<Appended[]> {
+    const preview = await this.engine.preview();
+    try {
+      if (this.events.length > 0) await preview.add(this.events, this.writer());
+      return await preview.add(events, this.writer());
+    } finally {
+      preview.close();
+    }
   }
 
   /** The answers of deferred events before their commit. */

@@ -1,7 +1,6 @@
 /** BEGIN, COMMIT, ROLLBACK and savepoints: our appends and the read model's transaction move together. */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { TransactionStatement } from '../../sql/statement.js';
-import { encodeNoticeResponse } from '../protocol/backend/error.js';
 import type { Dialect } from './dialect.js';
 import type { SessionState } from './state.js';
 
@@ -21,12 +20,12 @@ export async function runTransaction(
     case 'savepoint':
     case 'release':
     case 'rollbackTo':
-      return savepoint(state, statement);
+      return savepoint(state, statement, statement.action);
   }
 }
 
 function warn(state: SessionState, sqlstate: string, message: string): void {
-  state.output.write(encodeNoticeResponse({ sqlstate, message }, 'WARNING'));
+  state.notice('WARNING', sqlstate, message);
 }
 
 async function begin(
@@ -88,24 +87,25 @@ function end(state: SessionState, statement: TransactionStatement): void {
   state.portals.clear();
 }
 
-async function savepoint(state: SessionState, statement: TransactionStatement): Promise<string> {
+async function savepoint(
+  state: SessionState,
+  statement: TransactionStatement,
+  action: 'savepoint' | 'release' | 'rollbackTo',
+): Promise<string> {
   if (!state.explicit)
     throw new DatabaseError(
       SqlState.noActiveSqlTransaction,
-      `${TAGS[statement.action] ?? 'SAVEPOINT'} can only be used in transaction blocks`,
+      `${TAGS[action]} can only be used in transaction blocks`,
     );
   const name = statement.name ?? '';
   const relay = await state.relayReady();
-  if (statement.action === 'savepoint') state.transaction.savepoint(name);
-  else if (statement.action === 'release') state.transaction.release(name);
+  if (action === 'savepoint') state.transaction.savepoint(name);
+  else if (action === 'release') state.transaction.release(name);
   else await state.transaction.rollbackTo(name);
+  state.settings[action](name);
   await state.hiddenQuery(relay, statement.sql);
-  if (statement.action === 'rollbackTo') state.failed = false;
-  return TAGS[statement.action] ?? 'SAVEPOINT';
+  if (action === 'rollbackTo') state.failed = false;
+  return TAGS[action];
 }
 
-const TAGS: Readonly<Record<string, string>> = {
-  savepoint: 'SAVEPOINT',
-  release: 'RELEASE',
-  rollbackTo: 'ROLLBACK',
-};
+const TAGS = { savepoint: 'SAVEPOINT', release: 'RELEASE', rollbackTo: 'ROLLBACK' } as const;

@@ -17,6 +17,9 @@ function badFormat(message: string, line: number): DatabaseError {
 
 export class CopyRows {
   private rest: Buffer = Buffer.alloc(0);
+  /** Our own memory behind `rest`, which begins at `from`; null while `rest` is the client's chunk. */
+  private storage: Buffer | null = null;
+  private from = 0;
   /** How much of `rest` was looked at, and whether that ends inside quotes. */
   private scanned = 0;
   private quoted = false;
@@ -30,7 +33,7 @@ export class CopyRows {
 
   /** The rows completed by these bytes. @throws DatabaseError 22P04, 22021 */
   *push(chunk: Buffer): Generator<Row> {
-    this.rest = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
+    this.append(chunk);
     let start = 0;
     for (;;) {
       const end = this.lineEnd(start);
@@ -40,9 +43,28 @@ export class CopyRows {
       if (row !== null) yield row;
     }
     this.rest = this.rest.subarray(start);
+    this.from += start;
     this.scanned -= start;
     if (this.rest.length > MAX_ROW_BYTES)
       throw new DatabaseError(SqlState.programLimitExceeded, 'a row of the COPY data is too long');
+  }
+
+  /** Joins the chunk to what is left. The storage doubles as it fills: a large row may come in many small chunks. */
+  private append(chunk: Buffer): void {
+    const { rest } = this;
+    if (rest.length === 0) {
+      this.rest = chunk;
+      this.storage = null;
+      return;
+    }
+    const needed = rest.length + chunk.length;
+    if (this.storage === null || this.from + needed > this.storage.length) {
+      this.storage = Buffer.allocUnsafe(needed * 2);
+      rest.copy(this.storage);
+      this.from = 0;
+    }
+    chunk.copy(this.storage, this.from + rest.length);
+    this.rest = this.storage.subarray(this.from, this.from + needed);
   }
 
   /** The last row, which need not end in a newline. */

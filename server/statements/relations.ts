@@ -1,5 +1,6 @@
 /** The rows of relations that only the engine has, as the JSON their rewritten reference expands. */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { ReadCounts } from '../../engine/lookBack.js';
 import type { EventFilter } from '../../engine/reader.js';
 import type { AsOf, EventRow, Fields, HistoryRow, Schema, StateRow } from '../../engine/types.js';
 import type { AsOfClause, Condition, EngineRelation } from '../../sql/statement.js';
@@ -43,7 +44,7 @@ class JsonRows {
 }
 
 /** What the conditions leave to read. */
-interface Narrowed {
+export interface Narrowed {
   readonly ids: readonly string[] | null;
   readonly filter: EventFilter;
 }
@@ -79,7 +80,7 @@ function intersect(a: readonly string[] | null, b: readonly string[]): readonly 
   return a === null ? b : a.filter((item) => b.includes(item));
 }
 
-function narrow(conditions: readonly Condition[], parameters: Parameters): Narrowed {
+export function narrow(conditions: readonly Condition[], parameters: Parameters): Narrowed {
   let ids: readonly string[] | null = null;
   let eventTypes: readonly string[] | null = null;
   const bounds: Bounds = {};
@@ -96,7 +97,7 @@ function narrow(conditions: readonly Condition[], parameters: Parameters): Narro
   return { ids, filter: { ...bounds, aggregateIds: ids, eventTypes } };
 }
 
-async function resolveAsOf(clause: AsOfClause, context: RelationContext): Promise<AsOf> {
+export async function resolveAsOf(clause: AsOfClause, context: RelationContext): Promise<AsOf> {
   const text = operandValue(clause.operand, context.parameters);
   if (text === null)
     throw new DatabaseError(
@@ -113,29 +114,39 @@ async function resolveAsOf(clause: AsOfClause, context: RelationContext): Promis
   return clause.kind === 'version' ? { kind: 'version', version: n } : { kind: 'position', position: n };
 }
 
-/** The rows of one engine relation as a JSON array of objects, restricted to what the token may read. */
-export async function relationJson(relation: EngineRelation, context: RelationContext): Promise<string> {
+/**
+ * The rows of one engine relation as a JSON array of objects, restricted to what the token may read.
+ * @param counts grows by what is read
+ */
+export async function relationJson(
+  relation: EngineRelation,
+  context: RelationContext,
+  counts?: ReadCounts & { rows: number },
+): Promise<string> {
   const { source, conditions } = relation;
   const { engine, access, signal } = context;
   const { ids, filter } = narrow(conditions, context.parameters);
   const out = new JsonRows();
+  const add = (row: string): void => {
+    if (counts !== undefined) counts.rows++;
+    out.add(row);
+  };
   switch (source.kind) {
     case 'state': {
       access.requireReadSome(source.aggregateType);
       const asOf = await resolveAsOf(source.asOf, context);
       const encode = stateEncoder(context.schema, source.aggregateType);
-      for await (const batch of engine.states(source.aggregateType, ids, asOf, signal))
+      for await (const batch of engine.states(source.aggregateType, ids, asOf, signal, counts))
         for (const row of batch)
-          if (access.canRead(row.aggregateType, row.aggregateId)) out.add(`{${encode(row)}}`);
+          if (access.canRead(row.aggregateType, row.aggregateId)) add(`{${encode(row)}}`);
       break;
     }
     case 'history': {
       access.requireReadSome(source.aggregateType);
       const encode = stateEncoder(context.schema, source.aggregateType);
-      for await (const batch of engine.history(source.aggregateType, ids, signal))
+      for await (const batch of engine.history(source.aggregateType, ids, signal, counts))
         for (const row of batch)
-          if (access.canRead(row.aggregateType, row.aggregateId))
-            out.add(`{${encode(row)},${historyPart(row)}}`);
+          if (access.canRead(row.aggregateType, row.aggregateId)) add(`{${encode(row)},${historyPart(row)}}`);
       break;
     }
     case 'events': {
@@ -145,13 +156,12 @@ export async function relationJson(relation: EngineRelation, context: RelationCo
         aggregateType: source.aggregateType,
         internal: access.admin && source.aggregateType === null,
       };
-      for await (const batch of engine.events(all, signal))
-        for (const row of batch)
-          if (access.canRead(row.aggregateType, row.aggregateId)) out.add(eventJson(row));
+      for await (const batch of engine.events(all, signal, counts))
+        for (const row of batch) if (access.canRead(row.aggregateType, row.aggregateId)) add(eventJson(row));
       break;
     }
     case 'system':
-      for (const row of await systemRows(source.name, engine, access)) out.add(JSON.stringify(row));
+      for (const row of await systemRows(source.name, engine, access)) add(JSON.stringify(row));
   }
   return out.toString();
 }

@@ -3,6 +3,7 @@
  * write it here and in remoteEngine.ts or remoteReadModel.ts, which take their types from here.
  */
 import type { Checkpoint } from '../../engine/checkpoint.js';
+import type { ReadCounts } from '../../engine/lookBack.js';
 import type { EventFilter, Ids } from '../../engine/reader.js';
 import type { Identity } from '../../engine/tokens/identity.js';
 import type { TokenRequest } from '../../engine/tokens/tokens.js';
@@ -89,6 +90,8 @@ export function engineCalls({ engine, readModel }: Called, previews: Map<number,
       const row = await engine.state(type, id);
       return row === null ? null : packState(row);
     },
+    estimateRead: (_: AbortSignal, type: string, ids: Ids, asOf: AsOf | null) =>
+      engine.estimateRead(type, ids, asOf),
     countAggregates: (_: AbortSignal, type: string) => engine.countAggregates(type),
     writesUsed: (_: AbortSignal, tokenId: string) => engine.writesUsed(tokenId),
     verify: (signal: AbortSignal, type: string | null, id: string | null, compare: boolean) =>
@@ -120,9 +123,24 @@ export function engineStreams({ engine }: Called) {
       engine.states(type, ids, asOf, signal),
     history: (signal: AbortSignal, type: string, ids: Ids) => engine.history(type, ids, signal),
     events: (signal: AbortSignal, filter: EventFilter) => engine.events(filter, signal),
+    countedStates: (signal: AbortSignal, type: string, ids: Ids, asOf: AsOf | null) =>
+      counted((counts) => engine.states(type, ids, asOf, signal, counts)),
+    countedHistory: (signal: AbortSignal, type: string, ids: Ids) =>
+      counted((counts) => engine.history(type, ids, signal, counts)),
+    countedEvents: (signal: AbortSignal, filter: EventFilter) =>
+      counted((counts) => engine.events(filter, signal, counts)),
     tokens: () => engine.tokens.all(),
     checkpoints: () => plainCheckpoints(engine.checkpoints.all()),
   };
+}
+
+/** Batches with what was read for them and all before; a last one without rows tells the rest. */
+async function* counted<T>(
+  read: (counts: ReadCounts) => AsyncIterable<T[]>,
+): AsyncGenerator<{ readonly rows: T[]; readonly counts: ReadCounts }> {
+  const counts = { aggregates: 0, snapshots: 0, events: 0, cached: 0 };
+  for await (const rows of read(counts)) yield { rows, counts: { ...counts } };
+  yield { rows: [], counts };
 }
 
 async function* plainCheckpoints(all: AsyncIterable<Checkpoint>): AsyncGenerator<PlainCheckpoint> {

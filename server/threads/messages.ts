@@ -64,6 +64,7 @@ export interface ThreadData {
   readonly progress: SharedArrayBuffer;
   readonly places: SharedArrayBuffer;
   readonly maxBackends: number;
+  readonly authenticationMs: number;
   readonly tls: TlsPair | null;
   readonly verifierKey: string;
   /** Where the read model listens. */

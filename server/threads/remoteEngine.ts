@@ -1,7 +1,8 @@
 /** The engine as sessions on another thread see it: what is in shared memory at once, everything else by a call. */
 import type { Checkpoint } from '../../engine/checkpoint.js';
 import type { Appended } from '../../engine/commit/stage.js';
-import type { EventFilter, Ids } from '../../engine/reader.js';
+import type { ReadCounts } from '../../engine/lookBack.js';
+import type { EventFilter, Ids, ReadEstimate } from '../../engine/reader.js';
 import { requireValid, type Identity } from '../../engine/tokens/identity.js';
 import type { TokenRecord, TokenRequest } from '../../engine/tokens/tokens.js';
 import type {
@@ -81,16 +82,29 @@ export class RemoteEngine implements SessionEngine {
     return packed === null ? null : unpackState(packed, type, id);
   }
 
-  states(type: string, ids: Ids, asOf: AsOf | null, signal?: AbortSignal): AsyncIterable<StateRow[]> {
-    return this.client.stream('states', [type, ids, asOf], signal);
+  states(
+    type: string,
+    ids: Ids,
+    asOf: AsOf | null,
+    signal?: AbortSignal,
+    counts?: ReadCounts,
+  ): AsyncIterable<StateRow[]> {
+    if (counts === undefined) return this.client.stream('states', [type, ids, asOf], signal);
+    return counting(this.client.stream('countedStates', [type, ids, asOf], signal), counts);
   }
 
-  history(type: string, ids: Ids, signal?: AbortSignal): AsyncIterable<HistoryRow[]> {
-    return this.client.stream('history', [type, ids], signal);
+  history(type: string, ids: Ids, signal?: AbortSignal, counts?: ReadCounts): AsyncIterable<HistoryRow[]> {
+    if (counts === undefined) return this.client.stream('history', [type, ids], signal);
+    return counting(this.client.stream('countedHistory', [type, ids], signal), counts);
   }
 
-  events(filter: EventFilter, signal?: AbortSignal): AsyncIterable<EventRow[]> {
-    return this.client.stream('events', [filter], signal);
+  events(filter: EventFilter, signal?: AbortSignal, counts?: ReadCounts): AsyncIterable<EventRow[]> {
+    if (counts === undefined) return this.client.stream('events', [filter], signal);
+    return counting(this.client.stream('countedEvents', [filter], signal), counts);
+  }
+
+  estimateRead(type: string, ids: Ids, asOf: AsOf | null): Promise<ReadEstimate> {
+    return this.client.call('estimateRead', [type, ids, asOf]);
   }
 
   countAggregates(type: string): Promise<number> {
@@ -124,6 +138,17 @@ export class RemoteEngine implements SessionEngine {
 
   private async *allCheckpoints(): AsyncGenerator<Checkpoint> {
     for await (const checkpoint of this.client.stream('checkpoints', [])) yield withBuffer(checkpoint);
+  }
+}
+
+/** The rows of a counted stream; `counts` is kept as the other thread counts. */
+async function* counting<T>(
+  batches: AsyncIterable<{ readonly rows: T[]; readonly counts: ReadCounts }>,
+  counts: ReadCounts,
+): AsyncGenerator<T[]> {
+  for await (const batch of batches) {
+    Object.assign(counts, batch.counts);
+    if (batch.rows.length > 0) yield batch.rows;
   }
 }
 

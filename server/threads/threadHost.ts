@@ -23,6 +23,7 @@ export interface ThreadHostOptions {
   readonly threads: number;
   readonly tls: TlsPair | null;
   readonly maxBackends: number;
+  readonly authenticationMs: number;
   readonly logger: Logger;
 }
 
@@ -134,7 +135,7 @@ export class ThreadHost implements SessionHost {
   }
 
   private start(slot: number): SessionThread {
-    const { engine, readModel, tls, maxBackends } = this.options;
+    const { engine, readModel, tls, maxBackends, authenticationMs } = this.options;
     const { host, port, database } = readModel.connection({ user: '', password: '' });
     const thread: SessionThread = new SessionThread(
       slot,
@@ -142,6 +143,7 @@ export class ThreadHost implements SessionHost {
         progress: this.progress.memory,
         places: this.places,
         maxBackends,
+        authenticationMs,
         tls,
         verifierKey: engine.checkpoints.verifierKey,
         backend: { host, port, database },

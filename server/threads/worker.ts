@@ -34,6 +34,7 @@ function serve(data: ThreadData): (message: ToThread) => void {
     engine: new RemoteEngine(client, progress, news, data.verifierKey),
     readModel,
     tls: data.tls,
+    authenticationMs: data.authenticationMs,
     places: new SharedPlaces(data.places, data.slot, data.maxBackends, () => send({ kind: 'ask' })),
     logger,
     cancel: ({ processId, secret }) => send({ kind: 'cancel', processId, secret: secret.toString('hex') }),

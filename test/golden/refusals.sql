@@ -35,7 +35,6 @@ DO $$ BEGIN DELETE FROM patient; END $$;
 SELECT 1\; DELETE FROM patient\; SELECT 2;
 EXPLAIN ANALYZE DELETE FROM patient;
 EXPLAIN DELETE FROM patient;
-EXPLAIN INSERT INTO patient EVENTS patient_updated (aggregate_id) VALUES ('p-1');
 PREPARE d AS DELETE FROM patient;
 DECLARE c CURSOR FOR DELETE FROM patient;
 SELECT query_to_xml('DELETE FROM patient', true, true, '');

@@ -29,6 +29,7 @@ async function startThreads(
     threads: 2,
     tls: null,
     maxBackends: options.maxBackends ?? 20,
+    authenticationMs: 60_000,
     logger,
   });
   const listener = await Listener.start({
