@@ -1,5 +1,6 @@
 import type { ClientConfig } from 'pg';
 import pg from 'pg';
+import { EVENTS_SCHEMA } from '../engine/schema/eventRelations.js';
 import { SYSTEM_RELATIONS } from './relations.js';
 import { quoteIdentifier, quoteLiteral } from './session.js';
 import { guardView } from './views.js';
@@ -33,6 +34,7 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS eventful_internal.cursor (store_id text NOT NULL, position bigint NOT NULL, format int NOT NULL)
     WITH (fillfactor = 10);
   CREATE TABLE IF NOT EXISTS eventful_internal.mirror (type text PRIMARY KEY, definition jsonb NOT NULL);
+  CREATE TABLE IF NOT EXISTS eventful_internal.mirror_events (name text PRIMARY KEY, definition jsonb NOT NULL);
   CREATE TABLE IF NOT EXISTS eventful_internal.role_grants (
     role name NOT NULL, aggregate_type text NOT NULL, pattern text NOT NULL, is_prefix boolean NOT NULL,
     PRIMARY KEY (role, aggregate_type, is_prefix, pattern));`;
@@ -52,7 +54,7 @@ const GUARD = `
     LANGUAGE plpgsql VOLATILE AS $$ BEGIN
       RAISE EXCEPTION USING ERRCODE = '55000',
         MESSAGE = format('relation "%s" is answered by the engine and cannot be read this way', relation),
-        HINT = 'Name it directly in the FROM clause of the statement.';
+        HINT = 'Name it directly, with its schema, in the FROM clause of the statement.';
     END $$;`;
 
 const ROLES = `
@@ -88,6 +90,12 @@ function systemViews(): string {
     CREATE SCHEMA IF NOT EXISTS eventful;
     GRANT USAGE ON SCHEMA eventful TO PUBLIC;
     COMMENT ON SCHEMA eventful IS 'EventfulDB: events, schema, tokens and checkpoints';
+    CREATE OR REPLACE FUNCTION eventful.unchanged(field anyelement) RETURNS anyelement
+      LANGUAGE sql IMMUTABLE AS 'SELECT field';
+    COMMENT ON FUNCTION eventful.unchanged IS 'What becomes of a field that an event leaves out';
+    CREATE SCHEMA IF NOT EXISTS ${EVENTS_SCHEMA};
+    GRANT USAGE ON SCHEMA ${EVENTS_SCHEMA} TO PUBLIC;
+    COMMENT ON SCHEMA ${EVENTS_SCHEMA} IS 'EventfulDB: one relation for each event type; INSERT appends an event';
     ${views.join('\n')}`;
 }
 

@@ -21,6 +21,8 @@ export function postgresSettings(socketDirectory: string): string {
     synchronous_commit: 'on',
     full_page_writes: 'off',
     wal_level: 'minimal',
+    // The schema is made again in one transaction: a lock for each table, view and index of it.
+    max_locks_per_transaction: '256',
     max_wal_senders: '0',
     max_wal_size: '128MB',
     min_wal_size: '32MB',

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { AggregateDefinition, FieldDefinition, Schema } from '../engine/types.js';
 import { typeGroup } from './roles.js';
 import { ALL_TYPES, READER } from './bootstrap.js';
+import { EventTables } from './eventTables.js';
 import type { Logger } from './logger.js';
 import { relationColumns, relationName, STANDARD_COMMENTS, type TypeRelation } from './relations.js';
 import { quoteIdentifier, quoteLiteral } from './session.js';
@@ -18,6 +19,7 @@ const MAX_NAME_BYTES = 63;
 /** Keeps the tables and views of schema `public` equal to the engine's schema, by additions only. */
 export class SchemaMirror {
   private types = new Map<string, Mirrored>();
+  private readonly events = new EventTables();
   /** Schema revision the tables stand at, set by the projector; not stored, so −1 until a schema was applied. */
   revision = -1;
 
@@ -29,6 +31,7 @@ export class SchemaMirror {
       'SELECT type, definition FROM eventful_internal.mirror',
     );
     this.types = new Map(rows.map((row) => [row.type, row.definition]));
+    await this.events.load(client);
     this.revision = -1;
   }
 
@@ -51,7 +54,8 @@ export class SchemaMirror {
       [...schema.aggregates.values()].some((wanted) => {
         const found = this.types.get(wanted.type);
         return found === undefined || found.comment !== wanted.comment || missing(found, wanted).length > 0;
-      })
+      }) ||
+      this.events.differs(schema)
     );
   }
 
@@ -59,9 +63,11 @@ export class SchemaMirror {
   async apply(client: pg.Client, schema: Schema): Promise<void> {
     for (const type of this.types.keys()) if (!schema.aggregates.has(type)) await this.drop(client, type);
     for (const wanted of schema.aggregates.values()) await this.applyType(client, wanted);
+    await this.events.apply(client, schema);
   }
 
   async dropAll(client: pg.Client): Promise<void> {
+    await this.events.dropAll(client);
     for (const type of this.types.keys()) await this.drop(client, type);
   }
 

@@ -6,6 +6,7 @@ import type { Catalogue } from './catalogue.js';
 import { parseComment } from './comment.js';
 import { isCopyAppend, parseCopyAppend } from './copyAppend.js';
 import { parseCreateAggregate } from './createAggregate.js';
+import { findEventInsert, parseEventInsert } from './eventInsert.js';
 import { lexStatements } from './lexer.js';
 import type { LexedStatement } from './lexer.js';
 import { DatabaseError } from '../engine/errors.js';
@@ -44,9 +45,11 @@ function parseStatement({ text, tokens }: LexedStatement, catalogue: OverlayCata
     return statement;
   }
   if (cursor.at('comment', 'on', 'aggregate')) return parseComment(cursor, catalogue);
-  if (isCopyAppend(tokens)) return parseCopyAppend(text, tokens, catalogue);
+  if (isCopyAppend(text, tokens)) return parseCopyAppend(text, tokens, catalogue);
   const insert = findAppend(tokens);
   if (insert >= 0) return parseAppend(text, tokens, insert, catalogue);
+  const eventInsert = findEventInsert(text, tokens);
+  if (eventInsert >= 0) return parseEventInsert(text, tokens, eventInsert, catalogue);
   refuseByTokens(text, tokens);
   const parsed = parseText(text, tokens);
   const { node } = parsed;

@@ -210,7 +210,7 @@ export class Dialect {
     await this.releaseHeld();
     const rows = await runQuery(this.state, statement.source.read, parameters, parameterTypes);
     const wanted = columnTypes(statement, this.state.transaction.schema()).length;
-    if (rows.columns !== wanted)
+    if (rows.columns > wanted || (rows.columns < wanted && !statement.rowsMayBeShort))
       throw new DatabaseError(
         SqlState.syntaxError,
         `INSERT has ${rows.columns > wanted ? 'more expressions than target columns' : 'more target columns than expressions'}`,
