@@ -33,6 +33,8 @@ export function postgresSettings(socketDirectory: string): string {
     jit: 'off',
     autovacuum: 'on',
     autovacuum_naptime: '10s',
+    // As PostgreSQL's own, and the users' views behind it.
+    search_path: '"$user", public, views',
     timezone: 'UTC',
     log_timezone: 'UTC',
     datestyle: 'ISO, MDY',

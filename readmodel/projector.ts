@@ -18,6 +18,9 @@ const LOAD_ROWS = 5000;
 /** How long commits may gather while nobody waits for them. */
 const GATHER_MS = 5;
 
+/** How long a rebuild waits for materialized views to be filled. */
+const FILL_MS = 10_000;
+
 export interface RebuildReport {
   readonly rebuiltRows: number;
   readonly rebuildSeconds: number;
@@ -31,6 +34,8 @@ export interface ProjectorOptions {
   readonly logger: Logger;
   readonly onRebuildProgress?: ((rows: number) => void) | undefined;
   readonly maxWaitingStates?: number | undefined;
+  /** Fills materialized views that are not; never rejects. */
+  readonly fillViews: () => Promise<unknown>;
 }
 
 /**
@@ -180,6 +185,7 @@ export class Projector {
     } else {
       this.positions.advance(position);
       await this.catchUp();
+      void this.options.fillViews();
     }
   }
 
@@ -263,6 +269,7 @@ export class Projector {
     const schema = source.schema();
     if (this.mirror.differs(schema)) {
       await withoutBlockers(connection, session, (client) => this.mirror.apply(client, schema));
+      void this.options.fillViews();
     }
     this.schemaApplied(schema.revision);
   }
@@ -296,6 +303,8 @@ export class Projector {
       FORMAT,
     ]);
     await session.query('ANALYZE');
+    // Views over much data go on being filled while the server starts.
+    await Promise.race([this.options.fillViews(), sleep(FILL_MS, undefined, { ref: false })]);
     const seconds = (performance.now() - started) / 1000;
     this.report = {
       rebuiltRows: loaded,

@@ -16,6 +16,7 @@ import { sessionStatement } from './session.js';
 import type { Statement } from './statement.js';
 import { TokenCursor } from './tokenCursor.js';
 import { transactionStatement } from './transaction.js';
+import { viewStatement } from './view.js';
 
 export { prepareParser } from './postgres.js';
 export type { Catalogue } from './catalogue.js';
@@ -50,6 +51,8 @@ function parseStatement({ text, tokens }: LexedStatement, catalogue: OverlayCata
   if (insert >= 0) return parseAppend(text, tokens, insert, catalogue);
   const eventInsert = findEventInsert(text, tokens);
   if (eventInsert >= 0) return parseEventInsert(text, tokens, eventInsert, catalogue);
+  const view = viewStatement(text, tokens, catalogue);
+  if (view !== undefined) return view;
   refuseByTokens(text, tokens);
   const parsed = parseText(text, tokens);
   const { node } = parsed;

@@ -39,6 +39,8 @@ const NO_SURROUNDINGS: Surroundings = { where: undefined, alone: false, visible:
 export class ReadAnalysis {
   readonly engineRelations: EngineRelation[] = [];
   readonly stateReferences: StateReference[] = [];
+  /** Relations that are neither an aggregate's nor the engine's: views, catalogues, or nothing at all. */
+  readonly otherRelations: RangeVar[] = [];
   /** AS OF clauses that stood behind a table. */
   readonly bound = new Set<AsOfText>();
   readonly #columns: QualifiedColumn[] = [];
@@ -149,6 +151,7 @@ export class ReadAnalysis {
     if (asOf !== undefined && resolved.kind !== 'aggregate')
       throw this.notAnAggregate(relation, common || resolved.kind === 'engine', asOf);
     if (resolved.kind === 'other') {
+      if (!common) this.otherRelations.push(relation);
       if (relation.schemaname === EVENTS_SCHEMA) requireEventRelation(this.text, relation, this.catalogue);
       return;
     }

@@ -86,6 +86,41 @@ export interface CommentStatement {
   readonly comment: string | null;
 }
 
+/** CREATE [OR REPLACE] VIEW, CREATE MATERIALIZED VIEW: what the text says, bound to no schema but the aggregates'. */
+export interface CreateViewStatement {
+  readonly kind: 'createView';
+  readonly name: string;
+  readonly materialized: boolean;
+  readonly orReplace: boolean;
+  readonly ifNotExists: boolean;
+  /** The names of its columns as far as they are given. */
+  readonly columns: readonly string[];
+  readonly query: string;
+  /** Characters of the client's text before `query`. */
+  readonly queryOffset: number;
+  /** The aggregate types the query reads, and what must be views. */
+  readonly types: readonly string[];
+  readonly views: readonly { readonly name: string; readonly position: number }[];
+  /** The functions it calls, by name: none may be volatile. */
+  readonly functions: readonly string[];
+  /** A materialized view is filled at once: not WITH NO DATA. */
+  readonly populate: boolean;
+}
+
+export interface RefreshViewStatement {
+  readonly kind: 'refreshView';
+  readonly name: string;
+  readonly withData: boolean;
+}
+
+export interface DropViewStatement {
+  readonly kind: 'dropView';
+  readonly names: readonly string[];
+  readonly materialized: boolean;
+  readonly ifExists: boolean;
+  readonly cascade: boolean;
+}
+
 export interface CallStatement {
   readonly kind: 'call';
   readonly procedure: string;
@@ -219,6 +254,9 @@ export type Statement =
   | CopyAppendStatement
   | CreateAggregateStatement
   | CommentStatement
+  | CreateViewStatement
+  | RefreshViewStatement
+  | DropViewStatement
   | CallStatement
   | ReadStatement
   | TransactionStatement

@@ -29,12 +29,23 @@ import { runQuery } from './backendQuery.js';
 import { CopyIn } from './copyIn.js';
 import type { HeldAnswer } from './output.js';
 import type { SessionState } from './state.js';
+import { fillViews, runView, type ViewStatement } from './views.js';
 
 export type DialectStatement =
-  AppendStatement | CopyAppendStatement | CallStatement | CommentStatement | CreateAggregateStatement;
+  | AppendStatement
+  | CopyAppendStatement
+  | CallStatement
+  | CommentStatement
+  | CreateAggregateStatement
+  | ViewStatement;
+
+const DIALECT: ReadonlySet<Statement['kind']> = new Set([
+  ...(['append', 'copy', 'call', 'comment', 'createAggregate'] as const),
+  ...(['createView', 'refreshView', 'dropView'] as const),
+]);
 
 export function isDialect(statement: Statement): statement is DialectStatement {
-  return ['append', 'copy', 'call', 'comment', 'createAggregate'].includes(statement.kind);
+  return DIALECT.has(statement.kind);
 }
 
 /** The result's columns; null where the statement returns no rows. */
@@ -47,6 +58,9 @@ export function resultColumns(statement: DialectStatement): readonly Column[] | 
     case 'copy':
     case 'comment':
     case 'createAggregate':
+    case 'createView':
+    case 'refreshView':
+    case 'dropView':
       return null;
   }
 }
@@ -103,6 +117,9 @@ export class Dialect {
       copy: 'COPY FROM',
       comment: 'COMMENT',
       createAggregate: 'CREATE AGGREGATE',
+      createView: 'CREATE VIEW',
+      refreshView: 'REFRESH MATERIALIZED VIEW',
+      dropView: 'DROP VIEW',
     };
     throw new DatabaseError('25006', `cannot execute ${names[statement.kind]} in a read-only transaction`);
   }
@@ -113,8 +130,10 @@ export class Dialect {
     if (state.explicit || state.transaction.isEmpty) return;
     const held = this.held;
     this.held = [];
+    const { viewsToFill } = state.transaction;
     const rows = await state.transaction.commit(state.settings.durable);
     this.answer(held, rows, true);
+    await fillViews(state, viewsToFill);
   }
 
   /** Answers what is held although the commit is still to come, because something behind it must run first. */
@@ -233,6 +252,10 @@ export class Dialect {
         await state.transaction.add([event], false);
         return { columns: [], rows: [], tag: 'COMMENT' };
       }
+      case 'createView':
+      case 'refreshView':
+      case 'dropView':
+        return runView(state, statement);
       case 'call':
         return runCall(statement, {
           engine: state.engine,

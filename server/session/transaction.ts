@@ -1,5 +1,6 @@
 import type { Appended } from '../../engine/commit/stage.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
+import { viewsToFill } from '../../engine/schema/views.js';
 import type { NewEvent, Schema, StateRow, Writer } from '../../engine/types.js';
 import type { SessionEngine, SessionPreview } from '../ports.js';
 
@@ -28,6 +29,12 @@ export class Transaction {
 
   get isEmpty(): boolean {
     return this.events.length === 0;
+  }
+
+  /** The materialized views that the commit will make and that are then to be filled. */
+  get viewsToFill(): readonly string[] {
+    // Views are only ever added under a preview.
+    return this.preview === null ? [] : viewsToFill(this.events);
   }
 
   get size(): number {

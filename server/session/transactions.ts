@@ -4,6 +4,7 @@ import type { TransactionStatement } from '../../sql/statement.js';
 import { encodeNoticeResponse } from '../protocol/backend/error.js';
 import type { Dialect } from './dialect.js';
 import type { SessionState } from './state.js';
+import { fillViews } from './views.js';
 
 /** Runs the statement; returns its command tag. */
 export async function runTransaction(
@@ -57,6 +58,7 @@ async function commit(
     return 'COMMIT';
   }
   if (state.failed) return rollback(state, statement);
+  const { viewsToFill } = state.transaction;
   try {
     await state.transaction.commit(state.settings.durable);
   } catch (error) {
@@ -67,6 +69,7 @@ async function commit(
   state.settings.commit();
   end(state, statement);
   await state.endRelayTransaction('COMMIT');
+  await fillViews(state, viewsToFill);
   return 'COMMIT';
 }
 
