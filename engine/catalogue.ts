@@ -84,10 +84,9 @@ export class Catalogue {
    * The catalogue with a view as the state of its `eventful.view` aggregate describes it.
    * @throws DatabaseError 42P07, 42P01, 2BP01, 42P17 when the view does not fit what else there is
    */
-  withView(name: string, state: Fields): Catalogue {
-    const definition = viewOf(state);
-    checkViewChange(this.schema, name, definition);
-    return this.withLoadedView(name, state);
+  withView(event: NewEvent, state: Fields): Catalogue {
+    checkViewChange(this.schema, event, viewOf(state));
+    return this.withLoadedView(event.aggregateId, state);
   }
 
   /** The same for a state that was checked when it was committed. */

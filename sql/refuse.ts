@@ -72,8 +72,10 @@ export function refuseByTokens(text: SqlText, tokens: readonly Token[]): void {
   if (first === 'create' && isDefinition(tokens))
     throw refusal(text, `CREATE ${objectName(tokens)}`, CREATE_HINT, tokens[0]?.start);
   if (first === 'alter' || first === 'drop') {
-    const hint =
-      first === 'drop'
+    const view = objectName(tokens).endsWith('VIEW');
+    const hint = view
+      ? 'Define it anew with CREATE OR REPLACE VIEW, or drop it and create it again.'
+      : first === 'drop'
         ? 'Nothing is ever dropped: an aggregate and its events stay.'
         : 'Declare a new aggregate with CREATE AGGREGATE; an open one (WITH (open = on)) takes new fields by itself.';
     if (second !== '')

@@ -222,8 +222,7 @@ class Attempt {
     this.heads.set(name, head);
     if (event.aggregateType === SCHEMA_TYPE)
       this.catalogue = this.catalogue.with(event.aggregateId, head.state);
-    if (event.aggregateType === VIEW_TYPE)
-      this.catalogue = this.catalogue.withView(event.aggregateId, head.state);
+    if (event.aggregateType === VIEW_TYPE) this.catalogue = this.catalogue.withView(event, head.state);
     return staged;
   }
 }

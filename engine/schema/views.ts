@@ -105,10 +105,15 @@ export function typesRead(
 }
 
 /**
- * Checks a view's new definition, or its end, against everything else in the schema.
+ * Checks a change of a view against everything else in the schema.
+ * @param definition null: it is dropped
  * @throws DatabaseError 42P07, 42P01, 2BP01, 42P17, 54000
  */
-export function checkViewChange(schema: Schema, name: string, definition: ViewDefinition | null): void {
+export function checkViewChange(
+  schema: Schema,
+  { aggregateId: name, eventType }: Pick<NewEvent, 'aggregateId' | 'eventType'>,
+  definition: ViewDefinition | null,
+): void {
   const { views } = schema;
   const before = views.get(name);
   if (definition === null) {
@@ -117,6 +122,8 @@ export function checkViewChange(schema: Schema, name: string, definition: ViewDe
     if (dependent !== undefined) throw stillNeeded(views, name);
     return;
   }
+  if (before !== undefined && eventType === 'view_created')
+    throw new DatabaseError(SqlState.duplicateTable, `relation "${name}" already exists`);
   if (before === undefined) {
     checkViewName(schema, name);
     if (views.size >= ViewLimits.views)
