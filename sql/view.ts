@@ -6,7 +6,6 @@ import { findTopLevel } from './appendClauses.js';
 import { isObject, strings, unwrap } from './ast.js';
 import type { Catalogue } from './catalogue.js';
 import type { Token } from './lexer.js';
-import { MAXIMUM_NAME_BYTES } from './names.js';
 import { parseText } from './read.js';
 import { ReadAnalysis } from './readAnalysis.js';
 import { refusal } from './refuse.js';
@@ -100,17 +99,11 @@ function viewName(text: SqlText, relation: RangeVar | undefined): string {
   const { relname = '', schemaname = VIEWS_SCHEMA, catalogname = 'eventful', location } = relation ?? {};
   if (schemaname !== VIEWS_SCHEMA || catalogname !== 'eventful')
     throw refusal(text, `a view in schema "${schemaname}"`, PLACE_HINT, location);
-  checkNameLength(text, relname, location);
   if (relname.startsWith('pg_') || relname === '__proto__')
     throw text.error(SqlState.reservedName, `unacceptable view name "${relname}"`, location, {
       detail: 'The prefix "pg_" is reserved.',
     });
   return relname;
-}
-
-function checkNameLength(text: SqlText, name: string, location: number | undefined): void {
-  if (Buffer.byteLength(name) <= MAXIMUM_NAME_BYTES) return;
-  throw text.error('42622', `name "${name}" is longer than ${MAXIMUM_NAME_BYTES} bytes`, location);
 }
 
 function refuseEngineRelations(text: SqlText, analysis: ReadAnalysis, asOf: number | undefined): void {

@@ -29,6 +29,7 @@ import { runQuery } from './backendQuery.js';
 import { CopyIn } from './copyIn.js';
 import type { HeldAnswer } from './output.js';
 import type { SessionState } from './state.js';
+import type { Shown } from './transaction.js';
 import { fillViews, runView, type ViewStatement } from './views.js';
 
 export type DialectStatement =
@@ -167,8 +168,9 @@ export class Dialect {
   ): Promise<void> {
     const events = await this.events(statement, parameters, parameterTypes);
     for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
-    const pin = statement.returning.some(({ column }) => column === 'version');
-    await this.take(events, pin, (rows, final) => encode(appendResult(statement, rows, final)));
+    const shows = (wanted: string): boolean => statement.returning.some(({ column }) => column === wanted);
+    const shown = { version: shows('version'), eventId: shows('event_id') };
+    await this.take(events, shown, (rows, final) => encode(appendResult(statement, rows, final)));
   }
 
   /** Takes the client's COPY data, up to its end, then appends it as one. */
@@ -198,7 +200,7 @@ export class Dialect {
   /** Adds events to the transaction and answers, at once or with its commit. */
   private async take(
     events: readonly NewEvent[],
-    pin: boolean,
+    shown: Shown | false,
     encode: (rows: readonly Appended[], final: boolean) => Buffer[],
   ): Promise<void> {
     const { state } = this;
@@ -215,7 +217,7 @@ export class Dialect {
       state.output.hold(held);
       return;
     }
-    const rows = await transaction.add(events, pin);
+    const rows = await transaction.add(events, shown);
     for (const chunk of encode(rows, false)) state.output.write(chunk);
   }
 

@@ -228,10 +228,13 @@ describe('at the same time', () => {
     const client = await server.connect();
     const { processID, secretKey } = client as unknown as { processID: number; secretKey: Buffer };
     const answer = codeOf(client, 'REFRESH MATERIALIZED VIEW slow');
-    const { query } = server.server.readModel;
+    const { readModel } = server.server;
     const running = async (): Promise<unknown> =>
-      (await query("SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'REFRESH%'")).rows
-        .length;
+      (
+        await readModel.query(
+          "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'REFRESH%'",
+        )
+      ).rows.length;
     await expect.poll(running).toBe(1);
     await cancel(processID, secretKey);
     expect(await answer).toMatch(/^57014/);
