@@ -51,15 +51,15 @@ export class EventTables {
     const { dropped, made } = this.changes(schema);
     const gone = [...dropped, ...made.map(({ name }) => name).filter((name) => this.tables.has(name))];
     if (gone.length > 0) await this.drop(client, gone);
-    for (const relation of made) {
-      const mirrored = mirroredOf(relation);
-      await client.query(createTable(relation.name, mirrored));
-      await client.query('INSERT INTO eventful_internal.mirror_events VALUES ($1, $2)', [
-        relation.name,
-        JSON.stringify(mirrored),
-      ]);
-      this.tables.set(relation.name, mirrored);
-    }
+    if (made.length === 0) return;
+    const tables = made.map((relation) => [relation.name, mirroredOf(relation)] as const);
+    // In one go: a field that an open aggregate meets can change hundreds of them.
+    await client.query(tables.map(([name, mirrored]) => createTable(name, mirrored)).join(';\n'));
+    await client.query(
+      'INSERT INTO eventful_internal.mirror_events SELECT * FROM unnest($1::text[], $2::jsonb[])',
+      [tables.map(([name]) => name), tables.map(([, mirrored]) => JSON.stringify(mirrored))],
+    );
+    for (const [name, mirrored] of tables) this.tables.set(name, mirrored);
   }
 
   async dropAll(client: pg.Client): Promise<void> {

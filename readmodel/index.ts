@@ -112,7 +112,8 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
   postgres.on('down', () => following.interrupted("the read model's PostgreSQL is being restarted"));
   postgres.on('up', () => following.nudge());
   postgres.on('gaveUp', (error) => following.giveUp(error));
-  const tryDraft: ReadModel['tryView'] = (schema, draft) => tryView(sessions.server, logger, schema, draft);
+  const tryDraft: ReadModel['tryView'] = (own, draft) =>
+    tryView(sessions.server, logger, { own, committed: options.source.schema() }, draft);
   return readModel({ postgres, projector, session: sessions.server, filler, tryDraft, close });
 }
 

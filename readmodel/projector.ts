@@ -53,6 +53,8 @@ export class Projector {
   private readonly unsubscribe: () => void;
   private stopped = false;
   private mustResume = false;
+  /** Views may have been made that are to be filled, once the rows they read are there. */
+  private mustFill = false;
   private loop: Promise<void> = Promise.resolve();
   /** Ends `gather` early: somebody waits to read. */
   private hurry: () => void = () => undefined;
@@ -185,8 +187,9 @@ export class Projector {
     } else {
       this.positions.advance(position);
       await this.catchUp();
-      void this.options.fillViews();
+      this.mustFill = true;
     }
+    this.fillViews();
   }
 
   /** Asks the engine what changed since the cursor; also where the schema changed meanwhile. */
@@ -221,7 +224,14 @@ export class Projector {
       throw error;
     }
     this.positions.advance(batch.lastPosition);
+    this.fillViews();
     return true;
+  }
+
+  private fillViews(): void {
+    if (!this.mustFill) return;
+    this.mustFill = false;
+    void this.options.fillViews();
   }
 
   private async write(batch: Batch): Promise<void> {
@@ -269,7 +279,7 @@ export class Projector {
     const schema = source.schema();
     if (this.mirror.differs(schema)) {
       await withoutBlockers(connection, session, (client) => this.mirror.apply(client, schema));
-      void this.options.fillViews();
+      this.mustFill = true;
     }
     this.schemaApplied(schema.revision);
   }

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { DatabaseError, SqlState } from '../engine/errors.js';
-import { VIEWS_SCHEMA } from '../engine/schema/views.js';
+import { VIEWS_SCHEMA, dependents } from '../engine/schema/views.js';
 import type { FieldDefinition, Schema, ViewDefinition } from '../engine/types.js';
 import type { Logger } from './logger.js';
 import { SchemaMirror } from './schemaMirror.js';
@@ -13,19 +13,24 @@ export interface ViewDraft extends Pick<ViewDefinition, 'name' | 'kind' | 'query
   readonly functions: readonly string[];
 }
 
+interface Schemas {
+  /** As the transaction that makes the view sees it; it may have begun a while ago. */
+  readonly own: Schema;
+  readonly committed: Schema;
+}
+
 /** What PostgreSQL makes of it. */
 export type ViewShape = Pick<ViewDefinition, 'query' | 'columns'>;
 
 /**
  * Makes the view in a transaction that is rolled back, to learn whether PostgreSQL takes it, what its query is with every
  * name qualified and every star written out, and which columns it has.
- * @param schema as the transaction that makes the view sees it
  * @throws DatabaseError as PostgreSQL says; its position counts from the beginning of the query
  */
 export async function tryView(
   session: Session,
   logger: Logger,
-  schema: Schema,
+  schemas: Schemas,
   draft: ViewDraft,
 ): Promise<ViewShape> {
   return session.run(async (client) => {
@@ -35,13 +40,27 @@ export async function tryView(
       // What the open transaction has made is not in the tables yet.
       const mirror = new SchemaMirror(logger);
       await mirror.load(client);
-      if (mirror.differs(schema)) await mirror.apply(client, schema);
+      const wanted = merged(schemas, draft);
+      if (mirror.differs(wanted)) await mirror.apply(client, wanted);
       await refuseVolatile(client, draft.functions);
-      return await makeView(client, schema, draft);
+      return await makeView(client, schemas.own, draft);
     } finally {
       await client.query('ROLLBACK');
     }
   });
+}
+
+/** What is committed and what the transaction adds to it. Nothing is dropped for a trial, but for the view's own name. */
+function merged({ own, committed }: Schemas, { name }: ViewDraft): Schema {
+  const aggregates = new Map(committed.aggregates);
+  for (const [type, definition] of own.aggregates) {
+    const known = aggregates.get(type)?.fields.length ?? -1;
+    if (definition.fields.length > known) aggregates.set(type, definition);
+  }
+  const views = new Map(committed.views);
+  if (!own.views.has(name)) for (const gone of [...dependents(views, [name]), name]) views.delete(gone);
+  for (const [other, definition] of own.views) views.set(other, definition);
+  return { revision: committed.revision, aggregates, views };
 }
 
 async function makeView(client: pg.Client, schema: Schema, draft: ViewDraft): Promise<ViewShape> {
