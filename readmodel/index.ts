@@ -13,6 +13,8 @@ export { removeReadModel } from './postgres.js';
 export type { Logger } from './logger.js';
 export type { RebuildReport } from './projector.js';
 export type { RoleLogin } from './roles.js';
+export type { FillOptions } from './viewFiller.js';
+export type { ViewDraft, ViewShape } from './viewTrial.js';
 
 export interface ReadModelOptions {
   readonly source: ProjectionSource;

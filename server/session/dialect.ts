@@ -170,7 +170,7 @@ export class Dialect {
     for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
     const shows = (wanted: string): boolean => statement.returning.some(({ column }) => column === wanted);
     const shown = { version: shows('version'), eventId: shows('event_id') };
-    await this.take(events, shown, (rows, final) => encode(appendResult(statement, rows, final)));
+    await this.take(events, shown, (rows, final) => encode(appendResult(statement, events, rows, final)));
   }
 
   /** Takes the client's COPY data, up to its end, then appends it as one. */

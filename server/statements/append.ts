@@ -151,22 +151,36 @@ export function returningColumns(statement: AppendStatement): Column[] {
 
 /**
  * What an append answers.
+ * @param events what was appended, in the order of the rows: these are not told again what was in it
  * @param final false before COMMIT: position, time and hash do not exist yet and are NULL
  */
-export function appendResult(statement: AppendStatement, rows: readonly Appended[], final: boolean): Result {
+export function appendResult(
+  statement: AppendStatement,
+  events: readonly NewEvent[],
+  rows: readonly Appended[],
+  final: boolean,
+): Result {
   const inserted = rows.filter((row) => !row.duplicate).length;
   return {
     columns: returningColumns(statement),
     rows:
       statement.returning.length === 0
         ? []
-        : rows.map((row) => statement.returning.map(({ column }) => returned(row, column, final))),
+        : rows.map((row, i) =>
+            statement.returning.map(({ column }) => returned(row, events[i], column, final)),
+          ),
     tag: `INSERT 0 ${inserted}`,
   };
 }
 
-function returned(row: Appended, column: ReturningItem['column'], final: boolean): string | null {
-  if (typeof column === 'object') return printedText(row.payload[column.name] ?? null, typeOid(column.type));
+function returned(
+  row: Appended,
+  event: NewEvent | undefined,
+  column: ReturningItem['column'],
+  final: boolean,
+): string | null {
+  if (typeof column === 'object')
+    return printedText(event?.payload[column.name] ?? null, typeOid(column.type));
   const known = final || row.duplicate;
   switch (column) {
     case 'aggregate_id':
@@ -180,10 +194,9 @@ function returned(row: Appended, column: ReturningItem['column'], final: boolean
     case 'actor':
       return row.actor;
     case 'metadata':
-      return row.metadata;
+      return event?.metadata ?? null;
     case 'expected_version':
-      // It is said of an append, not of an event: nothing keeps it.
-      return null;
+      return event?.expected.kind === 'version' ? event.expected.version.toString() : null;
     case 'position':
       return known ? row.position.toString() : null;
     case 'event_hash':
