@@ -1,9 +1,10 @@
 /**
  * The aggregate types, themselves aggregates: every schema change is an event of the internal type
- * `eventful.schema`, so it has a position, a hash and an actor like any other change.
+ * `eventful.schema`, and for views `eventful.view`, so it has a position, a hash and an actor like any other change.
  */
 import { DatabaseError, SqlState } from './errors.js';
-import type { AggregateDefinition, Fields, NewEvent, Schema } from './types.js';
+import { checkRelationNames, checkViewChange, VIEW_TYPE, viewOf } from './schema/views.js';
+import type { AggregateDefinition, Fields, NewEvent, Schema, ViewDefinition } from './types.js';
 
 export const SCHEMA_TYPE = 'eventful.schema';
 export const TOKEN_TYPE = 'eventful.token';
@@ -13,6 +14,7 @@ const FIRST_USER_TYPE = 16;
 const INTERNAL: ReadonlyMap<string, number> = new Map([
   [SCHEMA_TYPE, 1],
   [TOKEN_TYPE, 2],
+  [VIEW_TYPE, 3],
 ]);
 
 export function isInternalType(type: string): boolean {
@@ -39,13 +41,14 @@ export class Catalogue {
 
   private constructor(
     private readonly types: ReadonlyMap<string, Described>,
+    views: ReadonlyMap<string, ViewDefinition>,
     revision: number,
   ) {
     const aggregates = new Map([...types].map(([name, { definition }]) => [name, definition]));
-    this.schema = { revision, aggregates };
+    this.schema = { revision, aggregates, views };
   }
 
-  static readonly empty = new Catalogue(new Map(), 0);
+  static readonly empty = new Catalogue(new Map(), new Map(), 0);
 
   /** The number in keys of a type, null if there is no such type. */
   typeNumber(type: string): number | null {
@@ -71,9 +74,28 @@ export class Catalogue {
           },
         );
     }
+    if (!this.types.has(type)) checkRelationNames(type, this.schema);
     const types = new Map(this.types);
     types.set(type, { definition, number });
-    return new Catalogue(types, this.schema.revision + 1);
+    return new Catalogue(types, this.schema.views, this.schema.revision + 1);
+  }
+
+  /**
+   * The catalogue with a view as the state of its `eventful.view` aggregate describes it.
+   * @throws DatabaseError 42P07, 42P01, 2BP01, 42P17 when the view does not fit what else there is
+   */
+  withView(event: NewEvent, state: Fields): Catalogue {
+    checkViewChange(this.schema, event, viewOf(state));
+    return this.withLoadedView(event.aggregateId, state);
+  }
+
+  /** The same for a state that was checked when it was committed. */
+  withLoadedView(name: string, state: Fields): Catalogue {
+    const views = new Map(this.schema.views);
+    const definition = viewOf(state);
+    if (definition === null) views.delete(name);
+    else views.set(name, definition);
+    return new Catalogue(this.types, views, this.schema.revision + 1);
   }
 
   /**
@@ -88,6 +110,7 @@ export class Catalogue {
       INTERNAL.has(definition.type)
     )
       throw new DatabaseError(SqlState.duplicateTable, `aggregate "${definition.type}" already exists`);
+    checkRelationNames(definition.type, also);
     // Aggregates an open transaction has made are not in `types` yet; each still needs a number of its own.
     const uncommitted = [...also.aggregates.keys()].filter((name) => !this.types.has(name)).length;
     const highest =

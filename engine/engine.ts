@@ -20,6 +20,7 @@ import { Reader, type EventFilter, type Ids, type ReadEstimate } from './reader.
 import { Repository, type Head } from './repository.js';
 import { toStateRow } from './rows.js';
 import { requireAggregate } from './schema/validate.js';
+import { VIEW_TYPE } from './schema/views.js';
 import type { Store } from './store/store.js';
 import { WriteBehindStore } from './store/writeBehind.js';
 import { StoreTree } from './storeTree.js';
@@ -370,10 +371,16 @@ export class Engine implements ProjectionSource {
 }
 
 async function loadCatalogue(repository: Repository): Promise<Catalogue> {
+  const types = await headsInOrder(repository, SCHEMA_TYPE);
+  const views = await headsInOrder(repository, VIEW_TYPE);
+  const catalogue = types.reduce((before, head) => before.with(head.id, head.state), Catalogues.empty);
+  return views.reduce((before, head) => before.withLoadedView(head.id, head.state), catalogue);
+}
+
+/** In the order they were made, so that the catalogue lists them as they were declared. */
+async function headsInOrder(repository: Repository, type: string): Promise<Head[]> {
   const heads: Head[] = [];
-  for await (const batch of repository.headBatches(typePrefix(internalTypeNumber(SCHEMA_TYPE))))
+  for await (const batch of repository.headBatches(typePrefix(internalTypeNumber(type))))
     heads.push(...batch);
-  // In the order they were made, so that the catalogue lists them as they were declared.
-  heads.sort((a, b) => a.createdAt - b.createdAt || a.position - b.position);
-  return heads.reduce((catalogue, head) => catalogue.with(head.id, head.state), Catalogues.empty);
+  return heads.sort((a, b) => a.createdAt - b.createdAt || a.position - b.position);
 }

@@ -1,6 +1,6 @@
 /** Looking back: states at a version, position or time, histories and events, each from the nearest snapshot. */
 import type { Catalogue } from './catalogue.js';
-import { SCHEMA_TYPE, TOKEN_TYPE } from './catalogue.js';
+import { isInternalType } from './catalogue.js';
 import { Prefix, prefixRange, typePrefix, versionKey } from './codec/keys.js';
 import type { CommitLoop } from './commit/loop.js';
 import { DatabaseError, SqlState } from './errors.js';
@@ -338,7 +338,7 @@ function isWorthScanning(heads: readonly Head[], limit: number): boolean {
 }
 
 function matches(event: StoredEvent, filter: EventFilter): boolean {
-  if (filter.internal !== true && (event.type === SCHEMA_TYPE || event.type === TOKEN_TYPE)) return false;
+  if (filter.internal !== true && isInternalType(event.type)) return false;
   if (filter.eventTypes && !filter.eventTypes.includes(event.eventType)) return false;
   if (filter.aggregateIds && !filter.aggregateIds.includes(event.id)) return false;
   const position = BigInt(event.position);

@@ -30,10 +30,25 @@ export interface AggregateDefinition {
   readonly comment: string | null;
 }
 
-/** All aggregate types at one moment. `revision` grows by one with every schema change. */
+/** A view of the users' own, in schema `views`. */
+export interface ViewDefinition {
+  readonly name: string;
+  readonly kind: 'view' | 'materialized';
+  /** One SELECT with every name qualified and every star written out, so that it means the same for ever. */
+  readonly query: string;
+  readonly columns: readonly FieldDefinition[];
+  /** The aggregate types and the views it reads directly. */
+  readonly types: readonly string[];
+  readonly views: readonly string[];
+  /** A materialized view is filled when it is made; otherwise only REFRESH fills it. */
+  readonly populate: boolean;
+}
+
+/** All aggregate types and views at one moment. `revision` grows by one with every schema change. */
 export interface Schema {
   readonly revision: number;
   readonly aggregates: ReadonlyMap<string, AggregateDefinition>;
+  readonly views: ReadonlyMap<string, ViewDefinition>;
 }
 
 export type Expectation =

@@ -1,5 +1,7 @@
 import type { ClientConfig } from 'pg';
 import pg from 'pg';
+import { EVENTS_SCHEMA } from '../engine/schema/eventRelations.js';
+import { VIEWS_SCHEMA } from '../engine/schema/views.js';
 import { SYSTEM_RELATIONS } from './relations.js';
 import { quoteIdentifier, quoteLiteral } from './session.js';
 import { guardView } from './views.js';
@@ -10,6 +12,8 @@ export const DATABASE = 'eventful';
 export const READER = 'eventful_reader';
 /** Members may select from every type's relations; which rows, their grants decide. */
 export const ALL_TYPES = 'eventful_all_types';
+/** Owns the users' views and fills the materialized ones; may read every state and nothing else. */
+export const VIEW_OWNER = 'eventful_views';
 
 /** Functions with which a reader could write, or disturb others. Most are open to PUBLIC by default. */
 const FORBIDDEN_FUNCTIONS = [
@@ -33,6 +37,10 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS eventful_internal.cursor (store_id text NOT NULL, position bigint NOT NULL, format int NOT NULL)
     WITH (fillfactor = 10);
   CREATE TABLE IF NOT EXISTS eventful_internal.mirror (type text PRIMARY KEY, definition jsonb NOT NULL);
+  CREATE TABLE IF NOT EXISTS eventful_internal.mirror_events (name text PRIMARY KEY, definition jsonb NOT NULL);
+  CREATE TABLE IF NOT EXISTS eventful_internal.mirror_views (
+    name text PRIMARY KEY, ordinal bigserial, made text NOT NULL, failure text, group_role name,
+    types text[] NOT NULL, filled boolean NOT NULL);
   CREATE TABLE IF NOT EXISTS eventful_internal.role_grants (
     role name NOT NULL, aggregate_type text NOT NULL, pattern text NOT NULL, is_prefix boolean NOT NULL,
     PRIMARY KEY (role, aggregate_type, is_prefix, pattern));`;
@@ -52,17 +60,34 @@ const GUARD = `
     LANGUAGE plpgsql VOLATILE AS $$ BEGIN
       RAISE EXCEPTION USING ERRCODE = '55000',
         MESSAGE = format('relation "%s" is answered by the engine and cannot be read this way', relation),
-        HINT = 'Name it directly in the FROM clause of the statement.';
+        HINT = 'Name it directly, with its schema, in the FROM clause of the statement.';
     END $$;`;
+
+const VIEW_FUNCTIONS = `
+  CREATE OR REPLACE FUNCTION eventful_internal.view_failed(name text, reason text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE AS $$ BEGIN
+      RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('view "%s" could not be made: %s', name, reason),
+        HINT = 'Drop it, or define it anew with CREATE OR REPLACE VIEW.';
+    END $$;
+  -- Makes a role a member of a materialized view's group if it may read every aggregate of these types.
+  CREATE OR REPLACE FUNCTION eventful_internal.join_view_group(view_group name, reader name, wanted text[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $$ BEGIN
+      IF NOT EXISTS (SELECT FROM unnest(wanted) AS type WHERE NOT EXISTS (
+        SELECT FROM eventful_internal.role_grants
+        WHERE role = reader AND aggregate_type IN (type, '*') AND is_prefix AND pattern = ''))
+      THEN EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET FALSE', view_group, reader); END IF;
+    END $$;
+  REVOKE ALL ON FUNCTION eventful_internal.join_view_group FROM PUBLIC;`;
 
 const ROLES = `
   DO $$ DECLARE wanted text; BEGIN
-    FOREACH wanted IN ARRAY ARRAY['${READER}', '${ALL_TYPES}'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['${READER}', '${ALL_TYPES}', '${VIEW_OWNER}'] LOOP
       IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
         EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT', wanted);
       END IF;
     END LOOP;
-  END $$;`;
+  END $$;
+  GRANT ${READER} TO ${VIEW_OWNER} WITH INHERIT TRUE, SET FALSE;`;
 
 const REVOKES = `
   REVOKE ALL ON DATABASE ${DATABASE} FROM PUBLIC;
@@ -88,6 +113,16 @@ function systemViews(): string {
     CREATE SCHEMA IF NOT EXISTS eventful;
     GRANT USAGE ON SCHEMA eventful TO PUBLIC;
     COMMENT ON SCHEMA eventful IS 'EventfulDB: events, schema, tokens and checkpoints';
+    CREATE OR REPLACE FUNCTION eventful.unchanged(field anyelement) RETURNS anyelement
+      LANGUAGE sql IMMUTABLE AS 'SELECT field';
+    COMMENT ON FUNCTION eventful.unchanged IS 'What becomes of a field that an event leaves out';
+    CREATE SCHEMA IF NOT EXISTS ${VIEWS_SCHEMA};
+    GRANT USAGE ON SCHEMA ${VIEWS_SCHEMA} TO PUBLIC;
+    GRANT CREATE ON SCHEMA ${VIEWS_SCHEMA} TO ${VIEW_OWNER};
+    COMMENT ON SCHEMA ${VIEWS_SCHEMA} IS 'EventfulDB: views of your own';
+    CREATE SCHEMA IF NOT EXISTS ${EVENTS_SCHEMA};
+    GRANT USAGE ON SCHEMA ${EVENTS_SCHEMA} TO PUBLIC;
+    COMMENT ON SCHEMA ${EVENTS_SCHEMA} IS 'EventfulDB: one relation for each event type; INSERT appends an event';
     ${views.join('\n')}`;
 }
 
@@ -98,7 +133,7 @@ export async function bootstrap(config: ClientConfig): Promise<void> {
     await client.query(
       [TABLES, POLICY_FUNCTION('granted_ids', false), POLICY_FUNCTION('granted_prefixes', true)].join(''),
     );
-    await client.query([GUARD, ROLES, REVOKES, systemViews()].join(''));
+    await client.query([GUARD, VIEW_FUNCTIONS, ROLES, REVOKES, systemViews()].join(''));
     await dropLimitedRoles(client);
   } finally {
     await client.end();

@@ -15,7 +15,10 @@ function group(position: bigint, id = 'p-1', schemaRevision?: number): Committed
     archived: false,
     fields: {},
   };
-  const schema = schemaRevision === undefined ? null : { revision: schemaRevision, aggregates: new Map() };
+  const schema =
+    schemaRevision === undefined
+      ? null
+      : { revision: schemaRevision, aggregates: new Map(), views: new Map() };
   return { firstPosition: position, lastPosition: position, states: [state], events: [], schema };
 }
 

@@ -1,16 +1,20 @@
 import type { ClientConfig } from 'pg';
-import type { Grant, ProjectionSource } from '../engine/types.js';
+import type { Grant, ProjectionSource, Schema } from '../engine/types.js';
 import { bootstrap, DATABASE } from './bootstrap.js';
 import { SILENT, type Logger } from './logger.js';
 import { EmbeddedPostgres, PORT, SUPERUSER } from './postgres.js';
 import { Projector, type RebuildReport } from './projector.js';
 import { Roles, type RoleLogin } from './roles.js';
 import { Session, type Rows } from './session.js';
+import { ViewFiller, type FillOptions } from './viewFiller.js';
+import { tryView, type ViewDraft, type ViewShape } from './viewTrial.js';
 
 export { removeReadModel } from './postgres.js';
 export type { Logger } from './logger.js';
 export type { RebuildReport } from './projector.js';
 export type { RoleLogin } from './roles.js';
+export type { FillOptions } from './viewFiller.js';
+export type { ViewDraft, ViewShape } from './viewTrial.js';
 
 export interface ReadModelOptions {
   readonly source: ProjectionSource;
@@ -51,6 +55,15 @@ export interface ReadModel {
   /** The login that sees exactly what the grants allow to read. */
   roleFor(grants: readonly Grant[]): Promise<RoleLogin>;
   connection(role: RoleLogin): ReadModelConnection;
+  /**
+   * What PostgreSQL makes of a view before it is made; see `tryView`.
+   * @throws DatabaseError as PostgreSQL refuses it, 0A000 for a volatile function
+   */
+  tryView(schema: Schema, draft: ViewDraft): Promise<ViewShape>;
+  /** Fills these materialized views if they are still empty. @returns why a view could not be filled, by name */
+  fillViews(names: readonly string[], options: FillOptions): Promise<ReadonlyMap<string, string>>;
+  /** @throws DatabaseError as PostgreSQL says, 55P03 while a transaction that reads the view is open */
+  refreshView(name: string, withData: boolean, options: FillOptions): Promise<void>;
   /** A statement as superuser, for the server's own use. */
   query(text: string, values?: readonly unknown[]): Promise<Rows>;
   on(event: 'down' | 'up', listener: () => void): void;
@@ -70,7 +83,9 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
   const config: ClientConfig = { ...superuser, application_name: 'eventful projector' };
   const sessions = { projector: new Session(config), server: new Session(config) };
   let projector: Projector | null = null;
+  const filler = new ViewFiller(config, sessions.server, logger);
   const close = async (remove: boolean): Promise<void> => {
+    await filler.close();
     await projector?.stop();
     await Promise.all([sessions.projector.close(), sessions.server.close()]);
     await postgres.stop({ remove });
@@ -91,6 +106,7 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
       logger,
       onRebuildProgress,
       maxWaitingStates,
+      fillViews: () => filler.fillMissing(null).catch(() => undefined),
     });
     await projector.start();
   } catch (error) {
@@ -101,19 +117,25 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
   postgres.on('down', () => following.interrupted("the read model's PostgreSQL is being restarted"));
   postgres.on('up', () => following.nudge());
   postgres.on('gaveUp', (error) => following.giveUp(error));
-  return readModel(postgres, projector, sessions.server, close);
+  const tryDraft: ReadModel['tryView'] = (own, draft) =>
+    tryView(sessions.server, logger, { own, committed: options.source.schema() }, draft);
+  return readModel({ postgres, projector, session: sessions.server, filler, tryDraft, close });
 }
 
 function connectionTo(postgres: EmbeddedPostgres, role: RoleLogin): ReadModelConnection {
   return { host: postgres.socketDirectory, port: PORT, database: DATABASE, ...role };
 }
 
-function readModel(
-  postgres: EmbeddedPostgres,
-  projector: Projector,
-  session: Session,
-  close: (remove: boolean) => Promise<void>,
-): ReadModel {
+interface Parts {
+  readonly postgres: EmbeddedPostgres;
+  readonly projector: Projector;
+  readonly session: Session;
+  readonly filler: ViewFiller;
+  readonly tryDraft: ReadModel['tryView'];
+  readonly close: (remove: boolean) => Promise<void>;
+}
+
+function readModel({ postgres, projector, session, filler, tryDraft, close }: Parts): ReadModel {
   const roles = new Roles(session);
   let stopped: Promise<void> | null = null;
   return {
@@ -134,6 +156,9 @@ function readModel(
     waitFor: (position, signal) => projector.waitFor(position, signal),
     roleFor: (grants) => roles.roleFor(grants),
     connection: (role) => connectionTo(postgres, role),
+    tryView: tryDraft,
+    fillViews: (names, fill) => filler.fillMissing(names, fill),
+    refreshView: (name, withData, fill) => filler.refresh(name, withData, fill),
     query: (text, values) => session.query(text, values),
     on: (event, listener) => void postgres.on(event, listener),
     off: (event, listener) => void postgres.off(event, listener),

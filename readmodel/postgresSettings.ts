@@ -21,6 +21,8 @@ export function postgresSettings(socketDirectory: string): string {
     synchronous_commit: 'on',
     full_page_writes: 'off',
     wal_level: 'minimal',
+    // The schema is made again in one transaction: a lock for each table, view and index of it.
+    max_locks_per_transaction: '256',
     max_wal_senders: '0',
     max_wal_size: '128MB',
     min_wal_size: '32MB',
@@ -31,6 +33,8 @@ export function postgresSettings(socketDirectory: string): string {
     jit: 'off',
     autovacuum: 'on',
     autovacuum_naptime: '10s',
+    // As PostgreSQL's own, and the users' views behind it.
+    search_path: '"$user", public, views',
     timezone: 'UTC',
     log_timezone: 'UTC',
     datestyle: 'ISO, MDY',

@@ -18,6 +18,9 @@ const LOAD_ROWS = 5000;
 /** How long commits may gather while nobody waits for them. */
 const GATHER_MS = 5;
 
+/** How long a rebuild waits for materialized views to be filled. */
+const FILL_MS = 10_000;
+
 export interface RebuildReport {
   readonly rebuiltRows: number;
   readonly rebuildSeconds: number;
@@ -31,6 +34,8 @@ export interface ProjectorOptions {
   readonly logger: Logger;
   readonly onRebuildProgress?: ((rows: number) => void) | undefined;
   readonly maxWaitingStates?: number | undefined;
+  /** Fills materialized views that are not; never rejects. */
+  readonly fillViews: () => Promise<unknown>;
 }
 
 /**
@@ -50,6 +55,8 @@ export class Projector {
   private mustResume = false;
   /** The start is over: somebody may listen. */
   private following = false;
+  /** Views may have been made that are to be filled, once the rows they read are there. */
+  private mustFill = false;
   private loop: Promise<void> = Promise.resolve();
   /** Ends `gather` early: somebody waits to read. */
   private hurry: () => void = () => undefined;
@@ -183,7 +190,9 @@ export class Projector {
     } else {
       this.positions.advance(position);
       await this.catchUp();
+      this.mustFill = true;
     }
+    this.fillViews();
   }
 
   /** Asks the engine what changed since the cursor; also where the schema changed meanwhile. */
@@ -225,7 +234,14 @@ export class Projector {
       throw error;
     }
     this.positions.advance(batch.lastPosition);
+    this.fillViews();
     return true;
+  }
+
+  private fillViews(): void {
+    if (!this.mustFill) return;
+    this.mustFill = false;
+    void this.options.fillViews();
   }
 
   private async write(batch: Batch): Promise<void> {
@@ -273,6 +289,7 @@ export class Projector {
     const schema = source.schema();
     if (this.mirror.differs(schema)) {
       await withoutBlockers(connection, session, (client) => this.mirror.apply(client, schema));
+      this.mustFill = true;
     }
     this.schemaApplied(schema.revision);
   }
@@ -306,6 +323,8 @@ export class Projector {
       FORMAT,
     ]);
     await session.query('ANALYZE');
+    // Views over much data go on being filled while the server starts.
+    await Promise.race([this.options.fillViews(), sleep(FILL_MS, undefined, { ref: false })]);
     const seconds = (performance.now() - started) / 1000;
     this.report = {
       rebuiltRows: loaded,

@@ -109,7 +109,11 @@ test('a schema change in front of the states that need it', async () => {
     'patient',
     definition('patient', { ...PATIENT, city: 'text' }, "Somebody's"),
   );
-  source.append('patient', [['p-3', { city: 'Ulm' }]], { revision: source.current.revision + 1, aggregates });
+  source.append('patient', [['p-3', { city: 'Ulm' }]], {
+    ...source.current,
+    revision: source.current.revision + 1,
+    aggregates,
+  });
   await model.waitFor(source.position);
   expect(await rowsOf(`SELECT city FROM patient WHERE aggregate_id = 'p-3'`)).toEqual([{ city: 'Ulm' }]);
   expect((await typesOf('patient_history')).map((c) => c.name)).toContain('city');

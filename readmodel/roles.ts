@@ -89,4 +89,9 @@ async function grantAll(client: pg.Client, user: string, reads: readonly ReadGra
     // The privileges come with the membership; SET ROLE does not.
     await client.query(`GRANT ${rolname} TO ${user} WITH INHERIT TRUE, SET FALSE`);
   }
+  await client.query(
+    `SELECT eventful_internal.join_view_group(group_role, $1, types)
+     FROM eventful_internal.mirror_views WHERE group_role IS NOT NULL`,
+    [user],
+  );
 }

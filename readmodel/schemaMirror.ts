@@ -2,9 +2,11 @@ import type pg from 'pg';
 import type { AggregateDefinition, FieldDefinition, Schema } from '../engine/types.js';
 import { typeGroup } from './roles.js';
 import { ALL_TYPES, READER } from './bootstrap.js';
+import { EventTables } from './eventTables.js';
 import type { Logger } from './logger.js';
 import { relationColumns, relationName, STANDARD_COMMENTS, type TypeRelation } from './relations.js';
 import { quoteIdentifier, quoteLiteral } from './session.js';
+import { UserViews } from './userViews.js';
 import { guardView } from './views.js';
 
 /** What a table was made from: all of a definition the mirror shows. */
@@ -18,10 +20,14 @@ const MAX_NAME_BYTES = 63;
 /** Keeps the tables and views of schema `public` equal to the engine's schema, by additions only. */
 export class SchemaMirror {
   private types = new Map<string, Mirrored>();
+  private readonly events = new EventTables();
+  private readonly views: UserViews;
   /** Schema revision the tables stand at, set by the projector; not stored, so −1 until a schema was applied. */
   revision = -1;
 
-  constructor(private readonly logger: Logger) {}
+  constructor(private readonly logger: Logger) {
+    this.views = new UserViews(logger);
+  }
 
   /** Reads what is there. Also after a failed transaction, whose changes are in memory but not in the database. */
   async load(client: pg.Client): Promise<void> {
@@ -29,6 +35,8 @@ export class SchemaMirror {
       'SELECT type, definition FROM eventful_internal.mirror',
     );
     this.types = new Map(rows.map((row) => [row.type, row.definition]));
+    await this.events.load(client);
+    await this.views.load(client);
     this.revision = -1;
   }
 
@@ -51,17 +59,25 @@ export class SchemaMirror {
       [...schema.aggregates.values()].some((wanted) => {
         const found = this.types.get(wanted.type);
         return found === undefined || found.comment !== wanted.comment || missing(found, wanted).length > 0;
-      })
+      }) ||
+      this.events.differs(schema) ||
+      this.views.differs(schema)
     );
   }
 
   /** Applies a schema inside the caller's transaction. */
   async apply(client: pg.Client, schema: Schema): Promise<void> {
-    for (const type of this.types.keys()) if (!schema.aggregates.has(type)) await this.drop(client, type);
+    const gone = [...this.types.keys()].filter((type) => !schema.aggregates.has(type));
+    if (gone.length > 0) await this.views.dropAll(client);
+    for (const type of gone) await this.drop(client, type);
     for (const wanted of schema.aggregates.values()) await this.applyType(client, wanted);
+    await this.events.apply(client, schema);
+    await this.views.apply(client, schema);
   }
 
   async dropAll(client: pg.Client): Promise<void> {
+    await this.views.dropAll(client);
+    await this.events.dropAll(client);
     for (const type of this.types.keys()) await this.drop(client, type);
   }
 
@@ -81,9 +97,9 @@ export class SchemaMirror {
       statements.push(`ALTER TABLE ${table(wanted.type)} ${columns.join(', ')}`);
     }
     // A column list of a view cannot grow in its middle: made anew.
-    if (found === undefined) statements.push(...this.views(wanted, ['events', 'history']));
+    if (found === undefined) statements.push(...this.guards(wanted, ['events', 'history']));
     else if (added.length > 0)
-      statements.push(this.dropViews(wanted.type, ['history']), ...this.views(wanted, ['history']));
+      statements.push(this.dropViews(wanted.type, ['history']), ...this.guards(wanted, ['history']));
     if (found?.comment !== wanted.comment) statements.push(comment(wanted));
     if (statements.length === 0) return;
     // Roles are created under the same lock: a new role sees the new type, or the new type sees the new role.
@@ -98,7 +114,7 @@ export class SchemaMirror {
     this.types.set(wanted.type, mirrored);
   }
 
-  private views(wanted: AggregateDefinition, kinds: readonly TypeRelation[]): string[] {
+  private guards(wanted: AggregateDefinition, kinds: readonly TypeRelation[]): string[] {
     return kinds.flatMap((kind) => {
       const name = relationName(kind, wanted.type);
       const columns = relationColumns(kind, wanted);

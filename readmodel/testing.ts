@@ -16,7 +16,7 @@ export class FakeSource implements ProjectionSource {
   readonly states = new Map<string, StateRow>();
   readonly events: CommittedEvent[] = [];
   position = 0n;
-  current: Schema = { revision: 0, aggregates: new Map() };
+  current: Schema = { revision: 0, aggregates: new Map(), views: new Map() };
   /** How often changedSince was asked. */
   catchUps = 0;
 
@@ -49,7 +49,7 @@ export class FakeSource implements ProjectionSource {
   /** Declares or changes a type; `tell` false: as when nobody listened. */
   define(definition: AggregateDefinition): void {
     const aggregates = new Map(this.current.aggregates).set(definition.type, definition);
-    this.current = { revision: this.current.revision + 1, aggregates };
+    this.current = { ...this.current, revision: this.current.revision + 1, aggregates };
     this.tell([], this.current);
   }
 

@@ -22,7 +22,13 @@ import type {
   Writer,
 } from '../engine/types.js';
 import type { VerifyOptions, VerifyReport } from '../engine/verify/verify.js';
-import type { ReadModelConnection, RoleLogin } from '../readmodel/index.js';
+import type {
+  FillOptions,
+  ReadModelConnection,
+  RoleLogin,
+  ViewDraft,
+  ViewShape,
+} from '../readmodel/index.js';
 
 /** A transaction's appends before COMMIT. */
 export interface SessionPreview {
@@ -88,5 +94,8 @@ export interface SessionReadModel {
     text: string,
     values?: readonly unknown[],
   ): Promise<{ readonly rows: readonly Record<string, unknown>[] }>;
+  tryView(schema: Schema, draft: ViewDraft): Promise<ViewShape>;
+  fillViews(names: readonly string[], options: FillOptions): Promise<ReadonlyMap<string, string>>;
+  refreshView(name: string, withData: boolean, options: FillOptions): Promise<void>;
   on(event: 'down', listener: () => void): void;
 }

@@ -1,5 +1,6 @@
-import type { InsertStmt, Node, SelectStmt } from 'libpg-query';
+import type { InsertStmt, Node, SelectStmt, SetToDefault } from 'libpg-query';
 import { SqlState } from '../engine/errors.js';
+import type { DatabaseError } from '../engine/errors.js';
 import type { AggregateDefinition, EventTypeDefinition } from '../engine/types.js';
 import { parseClauses } from './appendClauses.js';
 import type { AppendClauses } from './appendClauses.js';
@@ -16,7 +17,7 @@ import { parsePostgres } from './postgres.js';
 import { parseText, readStatement } from './read.js';
 import { refusal, refuseHiddenAppend } from './refuse.js';
 import { returningItems } from './returning.js';
-import type { AppendSource, AppendStatement, Operand, ReadStatement } from './statement.js';
+import type { AppendSource, AppendStatement, AppendValue, ReadStatement } from './statement.js';
 import { blank, fromBytes } from './text.js';
 import type { SqlText } from './text.js';
 
@@ -48,10 +49,11 @@ export function parseAppend(
     aggregateType: aggregate.type,
     eventType: event?.name ?? null,
     columns: columns.map(({ name }) => name),
-    source: source(text, statement, clauses, plain, columns, catalogue),
+    rowsMayBeShort: false,
+    source: appendSource(text, { statement, clauses, plain, columns, catalogue, defaults: false }),
     expected: clauses.expected ?? { kind: 'any' },
     ignoreDuplicate: ignoresDuplicate(text, statement),
-    returning: returningItems(text, statement.returningClause),
+    returning: returningItems(text, statement.returningClause, null),
   };
 }
 
@@ -80,7 +82,7 @@ function eventType(
   throw text.error(SqlState.undefinedObject, message, named.start, { hint });
 }
 
-function ignoresDuplicate(text: SqlText, statement: InsertStmt): boolean {
+export function ignoresDuplicate(text: SqlText, statement: InsertStmt): boolean {
   const conflict = statement.onConflictClause;
   if (conflict === undefined) return false;
   const elements = conflict.infer?.indexElems ?? [];
@@ -101,14 +103,20 @@ interface Column {
   readonly location: number;
 }
 
-function source(
-  text: SqlText,
-  statement: InsertStmt,
-  clauses: AppendClauses,
-  plain: string,
-  columns: readonly Column[],
-  catalogue: Catalogue,
-): AppendSource {
+export interface SourceParts {
+  readonly statement: InsertStmt;
+  readonly clauses: Pick<AppendClauses, 'aroundQuery'>;
+  /** The statement without the dialect's words. */
+  readonly plain: string;
+  readonly columns: readonly Column[];
+  readonly catalogue: Catalogue;
+  /** DEFAULT may stand in VALUES: it leaves the column out of its row. */
+  readonly defaults: boolean;
+}
+
+/** Where the rows come from. @throws DatabaseError 42601 when they do not fit the columns */
+export function appendSource(text: SqlText, parts: SourceParts): AppendSource {
+  const { statement, clauses, plain, columns, catalogue } = parts;
   if (statement.override !== undefined && statement.override !== 'OVERRIDING_NOT_SET') {
     throw refusal(text, 'OVERRIDING', 'Leave it out: the server sets no column that could be given.');
   }
@@ -124,6 +132,8 @@ function source(
   const lists = select.valuesLists;
   if (lists !== undefined) checkRows(text, lists, columns);
   const rows = lists === undefined || !isPlainValues(statement, select) ? undefined : constantRows(lists);
+  const placed = rows !== undefined && parts.defaults ? undefined : firstDefault(lists);
+  if (placed !== undefined) throw refuseDefault(text, placed, parts.defaults);
   if (rows !== undefined) return { kind: 'values', rows };
   if (lists === undefined) checkWidth(text, select, columns);
   const query = text.withBytes(blank(plain, clauses.aroundQuery));
@@ -166,12 +176,6 @@ function checkRows(text: SqlText, lists: readonly Node[], columns: readonly Colu
         locationOf(items[0]),
       );
     }
-    for (const item of items) {
-      const placeholder = unwrap(item, 'SetToDefault');
-      if (placeholder === undefined) continue;
-      const hint = 'Leave the column out to keep a field as it is; NULL clears it.';
-      throw refusal(text, 'DEFAULT in INSERT … EVENTS', hint, placeholder.location);
-    }
   }
   const first = unwrap(lists[0], 'List')?.items ?? [];
   if (width > columns.length) {
@@ -181,16 +185,36 @@ function checkRows(text: SqlText, lists: readonly Node[], columns: readonly Colu
   if (width < columns.length) missing(text, columns[width]);
 }
 
+function firstDefault(lists: readonly Node[] | undefined): SetToDefault | undefined {
+  const items = (lists ?? []).flatMap((list) => unwrap(list, 'List')?.items ?? []);
+  return items.map((item) => unwrap(item, 'SetToDefault')).find((item) => item !== undefined);
+}
+
+function refuseDefault(text: SqlText, { location }: SetToDefault, beside: boolean): DatabaseError {
+  if (beside) {
+    const hint = 'Give every other value of the statement as a constant or a parameter.';
+    return refusal(text, 'DEFAULT beside an expression', hint, location);
+  }
+  const hint = 'Leave the column out to keep a field as it is; NULL clears it.';
+  return refusal(text, 'DEFAULT in INSERT … EVENTS', hint, location);
+}
+
 function missing(text: SqlText, column: Column | undefined): never {
   throw text.error(SqlState.syntaxError, 'INSERT has more target columns than expressions', column?.location);
 }
 
-/** A SELECT without a star shows its width before it runs. */
-function checkWidth(text: SqlText, select: SelectStmt, columns: readonly Column[]): void {
+/** The width of a SELECT that shows it before it runs: one without a star. */
+export function visibleWidth(select: SelectStmt): number | undefined {
   const targets = (select.targetList ?? []).map((target) => unwrap(target, 'ResTarget'));
-  if (select.op !== 'SETOP_NONE' || select.targetList === undefined) return;
+  if (select.op !== 'SETOP_NONE' || select.targetList === undefined) return undefined;
   // `x.*` and `(x).*` stand for any number of columns.
-  if (targets.some((target) => JSON.stringify(target?.val ?? null).includes('"A_Star"'))) return;
+  const star = targets.some((target) => JSON.stringify(target?.val ?? null).includes('"A_Star"'));
+  return star ? undefined : targets.length;
+}
+
+function checkWidth(text: SqlText, select: SelectStmt, columns: readonly Column[]): void {
+  if (visibleWidth(select) === undefined) return;
+  const targets = (select.targetList ?? []).map((target) => unwrap(target, 'ResTarget'));
   if (targets.length > columns.length) {
     const message = 'INSERT has more expressions than target columns';
     throw text.error(SqlState.syntaxError, message, targets[columns.length]?.location);
@@ -208,13 +232,14 @@ function locationOf(node: Node | undefined): number | undefined {
     : undefined;
 }
 
-/** The rows, if every value in them is a constant or a parameter. */
-function constantRows(lists: readonly Node[]): Operand[][] | undefined {
-  const rows: Operand[][] = [];
+/** The rows, if every value in them is a constant, a parameter or DEFAULT. */
+function constantRows(lists: readonly Node[]): AppendValue[][] | undefined {
+  const rows: AppendValue[][] = [];
   for (const list of lists) {
-    const row: Operand[] = [];
+    const row: AppendValue[] = [];
     for (const item of unwrap(list, 'List')?.items ?? []) {
-      const operand = castOperand(item)?.operand;
+      const isDefault = unwrap(item, 'SetToDefault') !== undefined;
+      const operand = isDefault ? ({ kind: 'default' } as const) : castOperand(item)?.operand;
       if (operand === undefined) return undefined;
       row.push(operand);
     }

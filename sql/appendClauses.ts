@@ -25,15 +25,19 @@ export function findAppend(tokens: readonly Token[]): number {
   return tokens[eventsIndex(tokens, index)]?.word === 'events' ? index : -1;
 }
 
-/** Index of the token behind the table's qualified name. */
-function eventsIndex(tokens: readonly Token[], insert: number): number {
+/** Index of the token behind the table's qualified name; -1 where no name stands. */
+export function eventsIndex(tokens: readonly Token[], insert: number): number {
   let at = insert + 2;
   if (!isName(tokens[at])) return -1;
   while (tokens[at + 1]?.word === '.' && isName(tokens[at + 2])) at += 2;
   return at + 1;
 }
 
-function findTopLevel(tokens: readonly Token[], from: number, matches: (index: number) => boolean): number {
+export function findTopLevel(
+  tokens: readonly Token[],
+  from: number,
+  matches: (index: number) => boolean,
+): number {
   let depth = 0;
   for (let index = from; index < tokens.length; index++) {
     if (depth === 0 && matches(index)) return index;
@@ -57,14 +61,44 @@ export function parseClauses(text: SqlText, tokens: readonly Token[], insert: nu
   const eventsRange = { start: tokens[events]?.start ?? 0, end: tokens[cursor.index - 1]?.end ?? 0 };
   const closing = findTopLevel(tokens, cursor.index + 1, (at) => tokens[at]?.word === ')');
   const queryIndex = closing < 0 ? tokens.length : closing + 1;
+  return { eventType, ...parseTail(text, tokens, insert, { queryIndex, dialect: [eventsRange] }) };
+}
+
+/** The clauses of an INSERT into a relation of schema `events`, whose column list may be left out. */
+export function parseRelationClauses(
+  text: SqlText,
+  tokens: readonly Token[],
+  insert: number,
+): Omit<AppendClauses, 'eventType'> {
+  let at = eventsIndex(tokens, insert);
+  if (tokens[at]?.word === 'as') at += 2;
+  if (tokens[at]?.word === '(' && !startsQuery(tokens, at + 1)) {
+    const closing = findTopLevel(tokens, at + 1, (index) => tokens[index]?.word === ')');
+    at = closing < 0 ? tokens.length : closing + 1;
+  }
+  return parseTail(text, tokens, insert, { queryIndex: at, dialect: [] });
+}
+
+/** Whether a query in brackets begins rather than a list of names; `values` can be a column's name. */
+function startsQuery(tokens: readonly Token[], index: number): boolean {
+  const word = tokens[index]?.word ?? '';
+  if (word === 'values') return tokens[index + 1]?.word === '(';
+  return ['select', 'with', 'table', '('].includes(word);
+}
+
+function parseTail(
+  text: SqlText,
+  tokens: readonly Token[],
+  insert: number,
+  { queryIndex, dialect }: { readonly queryIndex: number; readonly dialect: readonly ByteRange[] },
+): Omit<AppendClauses, 'eventType'> {
   const expect = parseExpect(text, tokens, queryIndex);
   const tail = findTopLevel(tokens, queryIndex, (at) => startsTail(tokens, at) || at === expect?.index);
   const end = text.bytes.length;
   const tailStart = tail < 0 ? end : (tokens[tail]?.start ?? end);
   return {
-    eventType,
     expected: expect?.expected ?? null,
-    dialect: expect === undefined ? [eventsRange] : [eventsRange, expect.range],
+    dialect: expect === undefined ? dialect : [...dialect, expect.range],
     aroundQuery: [
       { start: tokens[insert]?.start ?? 0, end: tokens[queryIndex - 1]?.end ?? 0 },
       { start: tailStart, end },

@@ -1,5 +1,6 @@
 import type { AggregateDefinition, Schema } from '../engine/types.js';
 import { SqlState } from '../engine/errors.js';
+import { eventRelations, type EventRelation } from '../engine/schema/eventRelations.js';
 import { nearestHint } from './names.js';
 import type { SqlText } from './text.js';
 
@@ -7,12 +8,17 @@ import type { SqlText } from './text.js';
 export interface Catalogue {
   aggregate(type: string): AggregateDefinition | undefined;
   aggregateTypes(): Iterable<string>;
+  /** The events that a name of schema `events` could mean: a relation where it is exactly one. */
+  eventRelations(name: string): readonly EventRelation[];
+  eventRelationNames(): Iterable<string>;
 }
 
 export function catalogueOf(schema: Schema): Catalogue {
   return {
     aggregate: (type) => schema.aggregates.get(type),
     aggregateTypes: () => schema.aggregates.keys(),
+    eventRelations: (name) => eventRelations(schema.aggregates).get(name) ?? [],
+    eventRelationNames: () => eventRelations(schema.aggregates).keys(),
   };
 }
 
@@ -33,6 +39,23 @@ export class OverlayCatalogue implements Catalogue {
   *aggregateTypes(): Iterable<string> {
     yield* this.base.aggregateTypes();
     yield* this.#created.keys();
+  }
+
+  eventRelations(name: string): readonly EventRelation[] {
+    return this.#created.size === 0 ? this.base.eventRelations(name) : (this.#relations().get(name) ?? []);
+  }
+
+  eventRelationNames(): Iterable<string> {
+    return this.#created.size === 0 ? this.base.eventRelationNames() : this.#relations().keys();
+  }
+
+  #relations(): ReturnType<typeof eventRelations> {
+    const aggregates = new Map<string, AggregateDefinition>();
+    for (const type of this.aggregateTypes()) {
+      const aggregate = this.aggregate(type);
+      if (aggregate !== undefined) aggregates.set(type, aggregate);
+    }
+    return eventRelations(aggregates);
   }
 }
 

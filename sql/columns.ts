@@ -1,4 +1,6 @@
 import { DatabaseError, SqlState } from '../engine/errors.js';
+import { eventColumns } from '../engine/schema/eventRelations.js';
+import { requireAggregate, requireEventType } from '../engine/schema/validate.js';
 import type { Schema } from '../engine/types.js';
 import type { EngineRelation } from './statement.js';
 
@@ -90,6 +92,10 @@ export function relationColumns(
       return EVENTS;
     case 'history':
       return [...stateColumns(source.aggregateType, schema), ...HISTORY];
+    case 'event': {
+      const aggregate = requireAggregate(schema, source.aggregateType);
+      return eventColumns({ aggregate, event: requireEventType(aggregate, source.eventType) });
+    }
     case 'system':
       return SYSTEM.get(source.name) ?? [];
   }

@@ -9,6 +9,7 @@ const COLUMNS: Readonly<Record<EngineRelation['source']['kind'], readonly Column
   state: ['aggregate_id', 'version'],
   events: ['aggregate_id', 'version', 'position', 'recorded_at', 'event_type'],
   history: ['aggregate_id', 'version', 'position', 'event_type'],
+  event: ['aggregate_id', 'version', 'position', 'recorded_at'],
   system: [],
 };
 

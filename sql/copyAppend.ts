@@ -1,8 +1,10 @@
 import type { CopyStmt, DefElem, Node } from 'libpg-query';
 import { SqlState } from '../engine/errors.js';
+import { findTopLevel } from './appendClauses.js';
 import { appendColumns } from './appendColumns.js';
 import { unwrap } from './ast.js';
 import { requireAggregate, type Catalogue } from './catalogue.js';
+import { insertable, isEventName, requireEventRelation } from './eventRelation.js';
 import type { Token } from './lexer.js';
 import { isName, nearestHint } from './names.js';
 import { parsePostgres } from './postgres.js';
@@ -11,9 +13,21 @@ import type { CopyAppendStatement } from './statement.js';
 import { blank, type SqlText } from './text.js';
 import { TokenCursor } from './tokenCursor.js';
 
-/** Whether the statement is COPY aggregate EVENTS …. */
-export function isCopyAppend(tokens: readonly Token[]): boolean {
-  return tokens[0]?.word === 'copy' && tokens[eventsIndex(tokens)]?.word === 'events';
+/** Whether the statement is COPY aggregate EVENTS …, or COPY events.name … FROM. */
+export function isCopyAppend(text: SqlText, tokens: readonly Token[]): boolean {
+  return tokens[0]?.word === 'copy' && (namesEvents(tokens) || isRelationCopy(text, tokens));
+}
+
+function namesEvents(tokens: readonly Token[]): boolean {
+  return tokens[eventsIndex(tokens)]?.word === 'events';
+}
+
+/** Without EVENTS, COPY … TO reads the relation. */
+function isRelationCopy(text: SqlText, tokens: readonly Token[]): boolean {
+  const end = eventsIndex(tokens);
+  if (end < 0 || !isEventName(text, tokens.slice(1, end))) return false;
+  const direction = findTopLevel(tokens, end, (at) => ['from', 'to'].includes(tokens[at]?.word ?? ''));
+  return tokens[direction]?.word === 'from';
 }
 
 function eventsIndex(tokens: readonly Token[]): number {
@@ -32,6 +46,7 @@ export function parseCopyAppend(
   tokens: readonly Token[],
   catalogue: Catalogue,
 ): CopyAppendStatement {
+  if (!namesEvents(tokens)) return parseRelationCopy(text, tokens, catalogue);
   const events = eventsIndex(tokens);
   const cursor = new TokenCursor(text, tokens, events + 1);
   const named = cursor.at('(') || cursor.at('from') ? null : cursor.name();
@@ -39,6 +54,10 @@ export function parseCopyAppend(
   const statement = unwrap(parsePostgres(text, blank(text.bytes, [range])), 'CopyStmt');
   if (statement === undefined) throw text.syntaxError(tokens[0]);
   checkSource(text, statement, tokens[0]);
+  if (statement.attlist === undefined)
+    throw text.error(SqlState.syntaxError, 'COPY … EVENTS needs a column list', tokens[0]?.start, {
+      hint: 'Name the columns: COPY patient EVENTS patient_updated (aggregate_id, status) FROM STDIN.',
+    });
   const relation = statement.relation;
   const aggregate = requireAggregate(text, catalogue, relation?.relname ?? '', relation?.location);
   const event = named === null ? null : aggregate.events.find(({ name }) => name === named.name);
@@ -62,6 +81,28 @@ export function parseCopyAppend(
   };
 }
 
+/** COPY events.name [(columns)] FROM STDIN: as PostgreSQL's, without a list it takes every column that can be given. */
+function parseRelationCopy(
+  text: SqlText,
+  tokens: readonly Token[],
+  catalogue: Catalogue,
+): CopyAppendStatement {
+  const statement = unwrap(parsePostgres(text), 'CopyStmt');
+  if (statement === undefined) throw text.syntaxError(tokens[0]);
+  checkSource(text, statement, tokens[0]);
+  const relation = requireEventRelation(text, statement.relation, catalogue);
+  const { aggregate, event } = relation;
+  const nodes = statement.attlist === undefined ? insertable(relation) : columnNodes(statement, tokens);
+  const columns = appendColumns(text, nodes, { aggregate, event, expects: false });
+  return {
+    kind: 'copy',
+    aggregateType: aggregate.type,
+    eventType: event.name,
+    columns: columns.map(({ name }) => name),
+    ...options(text, statement),
+  };
+}
+
 function checkSource(text: SqlText, statement: CopyStmt, first: Token | undefined): void {
   if (statement.is_from !== true)
     throw refusal(
@@ -78,10 +119,6 @@ function checkSource(text: SqlText, statement: CopyStmt, first: Token | undefine
     );
   if (statement.whereClause !== undefined)
     throw refusal(text, 'WHERE in COPY … EVENTS', 'Filter the data before it is sent.');
-  if (statement.attlist === undefined)
-    throw text.error(SqlState.syntaxError, 'COPY … EVENTS needs a column list', first?.start, {
-      hint: 'Name the columns: COPY patient EVENTS patient_updated (aggregate_id, status) FROM STDIN.',
-    });
 }
 
 /** The column list as the nodes an INSERT would have, each with its place. */

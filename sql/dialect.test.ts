@@ -132,6 +132,7 @@ describe('INSERT … EVENTS', () => {
       aggregateType: 'patient',
       eventType: 'patient_created',
       columns: ['aggregate_id', 'first_name', 'last_name', 'birthdate'],
+      rowsMayBeShort: false,
       source: {
         kind: 'values',
         rows: [

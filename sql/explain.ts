@@ -5,6 +5,7 @@ import { findAppend } from './appendClauses.js';
 import { unwrap } from './ast.js';
 import { callStatement } from './call.js';
 import type { Catalogue } from './catalogue.js';
+import { findEventInsert, parseEventInsert } from './eventInsert.js';
 import { explainOptions, optionsOf, type ExplainOption } from './explainOptions.js';
 import type { Token } from './lexer.js';
 import { parsePostgres } from './postgres.js';
@@ -34,15 +35,21 @@ export function parseExplain(
 ): ExplainStatement | undefined {
   const first = explained(tokens);
   const rest = tokens.slice(first);
-  const insert = first === 0 ? -1 : findAppend(rest);
-  if (first === 0 || (insert < 0 && rest[0]?.word !== 'call')) return undefined;
+  if (first === 0) return undefined;
+  const insert = findAppend(rest);
+  const plain = insert < 0 ? findEventInsert(text, rest) : -1;
+  if (insert < 0 && plain < 0 && rest[0]?.word !== 'call') return undefined;
   const start = rest[0]?.start ?? 0;
   const head = unwrap(parsePostgres(text, `${text.bytes.slice(0, start)}SELECT`), 'ExplainStmt');
   if (head === undefined) throw text.syntaxError(rest[0]);
   for (const option of optionsOf(head)) checkOption(text, option);
   const own = text.withBytes(blank(text.bytes, [{ start: 0, end: start }]));
   const statement =
-    insert >= 0 ? parseAppend(own, rest, insert, catalogue) : callStatement(own, parsePostgres(own));
+    insert >= 0
+      ? parseAppend(own, rest, insert, catalogue)
+      : plain >= 0
+        ? parseEventInsert(own, rest, plain, catalogue)
+        : callStatement(own, parsePostgres(own));
   if (statement === undefined) throw text.syntaxError(rest[0]);
   const flags = optionsOf(head)
     .filter(({ name }) => name !== 'format' && name !== 'analyze')

@@ -1,6 +1,7 @@
 import type { DeleteStmt, InsertStmt, MergeStmt, Node, RangeVar, UpdateStmt } from 'libpg-query';
 import type { AggregateDefinition } from '../engine/types.js';
 import { kindOf, strings, unwrap } from './ast.js';
+import { EVENTS_SCHEMA } from '../engine/schema/eventRelations.js';
 import type { Catalogue } from './catalogue.js';
 import { displayName, quoteLiteral } from './names.js';
 import { castOperand } from './operands.js';
@@ -11,6 +12,11 @@ const NEVER_DELETED = 'Nothing is ever deleted; record what happened as an event
 
 /** The hint for a statement that would write: the INSERT … EVENTS to write instead, as far as it can be told. */
 export function writeHint(node: Node | undefined, catalogue: Catalogue): string {
+  const event = eventOf(writtenRelation(node));
+  if (event !== undefined)
+    return unwrap(node, 'InsertStmt') === undefined
+      ? `${NEVER_EVENTS}INSERT INTO ${event} (aggregate_id, …) VALUES (…)`
+      : `INSERT INTO ${event} is a statement of its own; use RETURNING to get at what it wrote.`;
   const update = unwrap(node, 'UpdateStmt');
   if (update !== undefined) return NEVER_CHANGED + fromUpdate(update, catalogue);
   const deletion = unwrap(node, 'DeleteStmt');
@@ -23,6 +29,25 @@ export function writeHint(node: Node | undefined, catalogue: Catalogue): string 
   if (truncate !== undefined)
     return NEVER_DELETED + template(unwrap(truncate.relations?.[0], 'RangeVar'), catalogue);
   return OTHER_HINTS[kindOf(node)] ?? 'Use CREATE AGGREGATE, INSERT … EVENTS and SELECT.';
+}
+
+const NEVER_EVENTS = 'An event stays as it is for ever; append another: ';
+
+/** The table that a statement would write to. */
+export function writtenRelation(node: Node | undefined): RangeVar | undefined {
+  return (
+    unwrap(node, 'UpdateStmt')?.relation ??
+    unwrap(node, 'DeleteStmt')?.relation ??
+    unwrap(node, 'InsertStmt')?.relation ??
+    unwrap(node, 'MergeStmt')?.relation ??
+    unwrap(unwrap(node, 'TruncateStmt')?.relations?.[0], 'RangeVar')
+  );
+}
+
+/** The name, to be shown, of a relation of schema `events`. */
+export function eventOf(relation: RangeVar | undefined): string | undefined {
+  if (relation?.schemaname !== EVENTS_SCHEMA) return undefined;
+  return `${EVENTS_SCHEMA}.${displayName(relation.relname ?? '')}`;
 }
 
 const OTHER_HINTS: Readonly<Record<string, string>> = {
@@ -119,6 +144,9 @@ function fromDelete(deletion: DeleteStmt, catalogue: Catalogue): string {
 }
 
 function fromInsert(insert: InsertStmt, catalogue: Catalogue): string {
+  const name = insert.relation?.relname ?? '';
+  if (aggregateOf(insert.relation, catalogue) === undefined && catalogue.eventRelations(name).length > 0)
+    return `INSERT INTO ${EVENTS_SCHEMA}.${displayName(name)} (aggregate_id, …) VALUES (…)`;
   const columns = (insert.cols ?? []).map((column) => unwrap(column, 'ResTarget')?.name ?? '');
   const reserved: readonly string[] = RESERVED_COLUMNS;
   const fields = columns.filter((column) => !reserved.includes(column));

@@ -6,6 +6,7 @@ import type { Catalogue } from './catalogue.js';
 import { parseComment } from './comment.js';
 import { isCopyAppend, parseCopyAppend } from './copyAppend.js';
 import { parseCreateAggregate } from './createAggregate.js';
+import { findEventInsert, parseEventInsert } from './eventInsert.js';
 import { parseExplain } from './explain.js';
 import { lexStatements } from './lexer.js';
 import type { LexedStatement } from './lexer.js';
@@ -16,6 +17,7 @@ import { sessionStatement } from './session.js';
 import type { Statement } from './statement.js';
 import { TokenCursor } from './tokenCursor.js';
 import { transactionStatement } from './transaction.js';
+import { viewStatement } from './view.js';
 
 export { prepareParser } from './postgres.js';
 export type { Catalogue } from './catalogue.js';
@@ -45,11 +47,15 @@ function parseStatement({ text, tokens }: LexedStatement, catalogue: OverlayCata
     return statement;
   }
   if (cursor.at('comment', 'on', 'aggregate')) return parseComment(cursor, catalogue);
-  if (isCopyAppend(tokens)) return parseCopyAppend(text, tokens, catalogue);
+  if (isCopyAppend(text, tokens)) return parseCopyAppend(text, tokens, catalogue);
   const explain = parseExplain(text, tokens, catalogue);
   if (explain !== undefined) return explain;
   const insert = findAppend(tokens);
   if (insert >= 0) return parseAppend(text, tokens, insert, catalogue);
+  const eventInsert = findEventInsert(text, tokens);
+  if (eventInsert >= 0) return parseEventInsert(text, tokens, eventInsert, catalogue);
+  const view = viewStatement(text, tokens, catalogue);
+  if (view !== undefined) return view;
   refuseByTokens(text, tokens);
   const parsed = parseText(text, tokens);
   const { node } = parsed;

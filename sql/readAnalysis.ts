@@ -4,7 +4,9 @@ import type { AsOfText } from './asOf.js';
 import { constantText, isObject, strings, unwrap } from './ast.js';
 import type { Catalogue } from './catalogue.js';
 import { requireAggregate } from './catalogue.js';
+import { EVENTS_SCHEMA } from '../engine/schema/eventRelations.js';
 import { collectConditions } from './conditions.js';
+import { requireEventRelation } from './eventRelation.js';
 import { qualifierRange, relationExtent, resolveRelation } from './relations.js';
 import type { TokenIndex } from './relations.js';
 import { refuseLocking, refuseStatement, refusal } from './refuse.js';
@@ -37,6 +39,8 @@ const NO_SURROUNDINGS: Surroundings = { where: undefined, alone: false, visible:
 export class ReadAnalysis {
   readonly engineRelations: EngineRelation[] = [];
   readonly stateReferences: StateReference[] = [];
+  /** Relations that are neither an aggregate's nor the engine's: views, catalogues, or nothing at all. */
+  readonly otherRelations: RangeVar[] = [];
   /** AS OF clauses that stood behind a table. */
   readonly bound = new Set<AsOfText>();
   readonly #columns: QualifiedColumn[] = [];
@@ -146,7 +150,11 @@ export class ReadAnalysis {
     const resolved = common ? ({ kind: 'other' } as const) : resolveRelation(relation, this.catalogue);
     if (asOf !== undefined && resolved.kind !== 'aggregate')
       throw this.notAnAggregate(relation, common || resolved.kind === 'engine', asOf);
-    if (resolved.kind === 'other') return;
+    if (resolved.kind === 'other') {
+      if (!common) this.otherRelations.push(relation);
+      if (relation.schemaname === EVENTS_SCHEMA) requireEventRelation(this.text, relation, this.catalogue);
+      return;
+    }
     const { start, end, bareTable } = relationExtent(relation, this.index, asOf);
     const qualifiers: { start: number; end: number }[] = [];
     this.#references.push({ relation, qualifiers });

@@ -1,9 +1,9 @@
-import type { Node, RangeVar } from 'libpg-query';
+import type { Node } from 'libpg-query';
 import { SqlState } from '../engine/errors.js';
 import type { DatabaseError } from '../engine/errors.js';
-import { kindOf, unwrap } from './ast.js';
+import { kindOf } from './ast.js';
 import type { Catalogue } from './catalogue.js';
-import { CREATE_HINT, LOCK_HINT, writeHint } from './hints.js';
+import { CREATE_HINT, LOCK_HINT, eventOf, writeHint, writtenRelation } from './hints.js';
 import { isName } from './names.js';
 import type { Token } from './lexer.js';
 import type { SqlText } from './text.js';
@@ -50,17 +50,12 @@ export function refuseStatement(
       .replace(/Stmt$/, '')
       .replace(/([a-z])([A-Z])/g, '$1 $2')
       .toUpperCase();
-  return refusal(text, what, writeHint(node, catalogue), byte ?? targetLocation(node));
-}
-
-/** Where the table stands that the statement would write to. */
-function targetLocation(node: Node | undefined): number | undefined {
-  const relation: RangeVar | undefined =
-    unwrap(node, 'UpdateStmt')?.relation ??
-    unwrap(node, 'DeleteStmt')?.relation ??
-    unwrap(node, 'InsertStmt')?.relation ??
-    unwrap(node, 'MergeStmt')?.relation;
-  return relation?.location;
+  const relation = writtenRelation(node);
+  const event = kind === 'InsertStmt' ? eventOf(relation) : undefined;
+  const shown = event === undefined ? what : `INSERT INTO ${event} inside another statement`;
+  // The place where TRUNCATE names its tables says nothing: it may name several.
+  const place = kind === 'TruncateStmt' ? undefined : relation?.location;
+  return refusal(text, shown, writeHint(node, catalogue), byte ?? place);
 }
 
 export function refuseLocking(text: SqlText, byte?: number): DatabaseError {
@@ -77,8 +72,10 @@ export function refuseByTokens(text: SqlText, tokens: readonly Token[]): void {
   if (first === 'create' && isDefinition(tokens))
     throw refusal(text, `CREATE ${objectName(tokens)}`, CREATE_HINT, tokens[0]?.start);
   if (first === 'alter' || first === 'drop') {
-    const hint =
-      first === 'drop'
+    const view = objectName(tokens).endsWith('VIEW');
+    const hint = view
+      ? 'Define it anew with CREATE OR REPLACE VIEW, or drop it and create it again.'
+      : first === 'drop'
         ? 'Nothing is ever dropped: an aggregate and its events stay.'
         : 'Declare a new aggregate with CREATE AGGREGATE; an open one (WITH (open = on)) takes new fields by itself.';
     if (second !== '')

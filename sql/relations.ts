@@ -1,5 +1,6 @@
 import type { RangeVar } from 'libpg-query';
 import type { AsOfText } from './asOf.js';
+import { EVENTS_SCHEMA } from '../engine/schema/eventRelations.js';
 import type { Catalogue } from './catalogue.js';
 import type { Token } from './lexer.js';
 import type { EngineRelation } from './statement.js';
@@ -29,6 +30,7 @@ export function resolveRelation(relation: RangeVar, catalogue: Catalogue): Resol
       ? { kind: 'engine', source: { kind: 'system', name } }
       : { kind: 'other' };
   }
+  if (schema === EVENTS_SCHEMA) return eventRelation(name, catalogue);
   if (schema !== 'public') return { kind: 'other' };
   if (catalogue.aggregate(name) !== undefined) return { kind: 'aggregate', aggregateType: name };
   for (const kind of ['events', 'history'] as const) {
@@ -38,6 +40,16 @@ export function resolveRelation(relation: RangeVar, catalogue: Catalogue): Resol
     }
   }
   return { kind: 'other' };
+}
+
+function eventRelation(name: string, catalogue: Catalogue): ResolvedRelation {
+  const [found, other] = catalogue.eventRelations(name);
+  if (found === undefined || other !== undefined) return { kind: 'other' };
+  const { aggregate, event } = found;
+  return {
+    kind: 'engine',
+    source: { kind: 'event', aggregateType: aggregate.type, eventType: event.name },
+  };
 }
 
 /** Finds tokens by the byte they begin at. */

@@ -225,7 +225,7 @@ describe('StatementCache', () => {
     const cache = new StatementCache();
     const first = cache.get('SELECT * FROM patient', SCHEMA);
     expect(cache.get('SELECT * FROM patient', SCHEMA)).toBe(first);
-    const other = { revision: 2, aggregates: new Map() };
+    const other = { revision: 2, aggregates: new Map(), views: new Map() };
     expect(cache.get('SELECT * FROM patient', other)).not.toBe(first);
     expect(cache.size).toBe(1);
   });

@@ -1,4 +1,4 @@
-import type { AggregateDefinition, Expectation } from '../engine/types.js';
+import type { AggregateDefinition, Expectation, FieldDefinition } from '../engine/types.js';
 
 /** A value in a dialect statement: a literal, or `$n`. Literals are text, as PostgreSQL would print them. */
 export type Operand =
@@ -29,14 +29,18 @@ export const RETURNING_COLUMNS = [
 export type ReturningColumn = (typeof RETURNING_COLUMNS)[number];
 
 export interface ReturningItem {
-  readonly column: ReturningColumn;
+  /** The last two, and a field, only of the relations in schema `events`. */
+  readonly column: ReturningColumn | 'metadata' | 'expected_version' | FieldDefinition;
   /** The name the client sees. */
   readonly label: string;
 }
 
+/** A value of VALUES; `default` leaves the column out of its row. */
+export type AppendValue = Operand | { readonly kind: 'default' };
+
 /** Where an append's rows come from: constants and parameters, or any query PostgreSQL can run. */
 export type AppendSource =
-  | { readonly kind: 'values'; readonly rows: readonly (readonly Operand[])[] }
+  | { readonly kind: 'values'; readonly rows: readonly (readonly AppendValue[])[] }
   /** The SQL text of a SELECT or VALUES; `$n` keep their numbers. */
   | { readonly kind: 'query'; readonly read: ReadStatement };
 
@@ -46,6 +50,8 @@ export interface AppendStatement {
   /** null: each row names its own event type in the column `event_type`. */
   readonly eventType: string | null;
   readonly columns: readonly string[];
+  /** The statement has no column list: a row may end before the columns do. */
+  readonly rowsMayBeShort: boolean;
   readonly source: AppendSource;
   readonly expected: Expectation | { readonly kind: 'operand'; readonly version: Operand };
   readonly ignoreDuplicate: boolean;
@@ -80,6 +86,41 @@ export interface CommentStatement {
   readonly comment: string | null;
 }
 
+/** CREATE [OR REPLACE] VIEW, CREATE MATERIALIZED VIEW: what the text says, bound to no schema but the aggregates'. */
+export interface CreateViewStatement {
+  readonly kind: 'createView';
+  readonly name: string;
+  readonly materialized: boolean;
+  readonly orReplace: boolean;
+  readonly ifNotExists: boolean;
+  /** The names of its columns as far as they are given. */
+  readonly columns: readonly string[];
+  readonly query: string;
+  /** Characters of the client's text before `query`. */
+  readonly queryOffset: number;
+  /** The aggregate types the query reads, and what must be views. */
+  readonly types: readonly string[];
+  readonly views: readonly { readonly name: string; readonly position: number }[];
+  /** The functions it calls, by name: none may be volatile. */
+  readonly functions: readonly string[];
+  /** A materialized view is filled at once: not WITH NO DATA. */
+  readonly populate: boolean;
+}
+
+export interface RefreshViewStatement {
+  readonly kind: 'refreshView';
+  readonly name: string;
+  readonly withData: boolean;
+}
+
+export interface DropViewStatement {
+  readonly kind: 'dropView';
+  readonly names: readonly string[];
+  readonly materialized: boolean;
+  readonly ifExists: boolean;
+  readonly cascade: boolean;
+}
+
 export interface CallStatement {
   readonly kind: 'call';
   readonly procedure: string;
@@ -112,6 +153,8 @@ export interface EngineRelation {
         /** null: eventful.events, all types. */ readonly aggregateType: string | null;
       }
     | { readonly kind: 'history'; readonly aggregateType: string }
+    /** A relation of schema `events`: the events of one type with their fields as columns. */
+    | { readonly kind: 'event'; readonly aggregateType: string; readonly eventType: string }
     | { readonly kind: 'system'; readonly name: string };
   /** Byte range (UTF-8) of the name and its AS OF clause in the statement's text. */
   readonly start: number;
@@ -238,6 +281,9 @@ export type Statement =
   | CopyAppendStatement
   | CreateAggregateStatement
   | CommentStatement
+  | CreateViewStatement
+  | RefreshViewStatement
+  | DropViewStatement
   | CallStatement
   | ExplainStatement
   | ReadStatement

@@ -37,6 +37,7 @@ export const SCHEMA: Schema = {
     ['note', NOTE],
     ['Größe', { ...NOTE, type: 'Größe' }],
   ]),
+  views: new Map(),
 };
 
 export const parse = (sql: string): Statement[] => parseStatements(sql, catalogueOf(SCHEMA));

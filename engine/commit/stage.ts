@@ -9,6 +9,7 @@ import { DatabaseError, SqlState } from '../errors.js';
 import { applyEvent } from '../fold.js';
 import type { Head } from '../repository.js';
 import { Limits, validateEvent } from '../schema/validate.js';
+import { VIEW_TYPE } from '../schema/views.js';
 import { appendLeaf } from '../tree.js';
 import { randomPool } from '../crypto/random.js';
 import type { CommittedGroup, EventRow, Fields, NewEvent, Writer } from '../types.js';
@@ -222,6 +223,7 @@ class Attempt {
     this.heads.set(name, head);
     if (event.aggregateType === SCHEMA_TYPE)
       this.catalogue = this.catalogue.with(event.aggregateId, head.state);
+    if (event.aggregateType === VIEW_TYPE) this.catalogue = this.catalogue.withView(event, head.state);
     return staged;
   }
 }

@@ -60,7 +60,8 @@ function requireField(
       ),
     );
   }
-  if (eventType.fields !== null && !eventType.fields.includes(field)) {
+  // An open aggregate learns its fields from its events: a list says nothing of those it has met since.
+  if (eventType.fields !== null && !eventType.fields.includes(field) && !definition.open) {
     throw new DatabaseError(
       SqlState.undefinedColumn,
       `event "${eventType.name}" does not carry the field "${field}"`,

@@ -31,6 +31,8 @@ import { CopyIn } from './copyIn.js';
 import { callPlan, doneAppend, plannedAppend, sourcePlan } from './explain.js';
 import type { HeldAnswer } from './output.js';
 import type { SessionState } from './state.js';
+import type { Shown } from './transaction.js';
+import { fillViews, runView, type ViewStatement } from './views.js';
 
 export type DialectStatement =
   | AppendStatement
@@ -38,10 +40,16 @@ export type DialectStatement =
   | CallStatement
   | CommentStatement
   | CreateAggregateStatement
-  | ExplainStatement;
+  | ExplainStatement
+  | ViewStatement;
+
+const DIALECT: ReadonlySet<Statement['kind']> = new Set([
+  ...(['append', 'copy', 'call', 'comment', 'createAggregate', 'explain'] as const),
+  ...(['createView', 'refreshView', 'dropView'] as const),
+]);
 
 export function isDialect(statement: Statement): statement is DialectStatement {
-  return ['append', 'copy', 'call', 'comment', 'createAggregate', 'explain'].includes(statement.kind);
+  return DIALECT.has(statement.kind);
 }
 
 /** The result's columns; null where the statement returns no rows. */
@@ -56,6 +64,9 @@ export function resultColumns(statement: DialectStatement): readonly Column[] | 
     case 'copy':
     case 'comment':
     case 'createAggregate':
+    case 'createView':
+    case 'refreshView':
+    case 'dropView':
       return null;
   }
 }
@@ -121,6 +132,9 @@ export class Dialect {
       copy: 'COPY FROM',
       comment: 'COMMENT',
       createAggregate: 'CREATE AGGREGATE',
+      createView: 'CREATE VIEW',
+      refreshView: 'REFRESH MATERIALIZED VIEW',
+      dropView: 'DROP VIEW',
     };
     throw new DatabaseError('25006', `cannot execute ${names[statement.kind]} in a read-only transaction`);
   }
@@ -131,8 +145,10 @@ export class Dialect {
     if (state.explicit || state.transaction.isEmpty) return;
     const held = this.held;
     this.held = [];
+    const { viewsToFill } = state.transaction;
     const rows = await state.transaction.commit(state.settings.durable);
     this.answer(held, rows, true);
+    await fillViews(state, viewsToFill);
   }
 
   /** Answers what is held although the commit is still to come, because something behind it must run first. */
@@ -166,8 +182,9 @@ export class Dialect {
   ): Promise<void> {
     const events = await this.events(statement, parameters, parameterTypes);
     for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
-    const pin = statement.returning.some(({ column }) => column === 'version');
-    await this.take(events, pin, (rows, final) => encode(appendResult(statement, rows, final)));
+    const shows = (wanted: string): boolean => statement.returning.some(({ column }) => column === wanted);
+    const shown = { version: shows('version'), eventId: shows('event_id') };
+    await this.take(events, shown, (rows, final) => encode(appendResult(statement, events, rows, final)));
   }
 
   /** Without ANALYZE nothing is appended or called; with it everything is, as in PostgreSQL. */
@@ -230,7 +247,7 @@ export class Dialect {
   /** Adds events to the transaction and answers, at once or with its commit. */
   private async take(
     events: readonly NewEvent[],
-    pin: boolean,
+    shown: Shown | false,
     encode: (rows: readonly Appended[], final: boolean) => Buffer[],
   ): Promise<void> {
     const { state } = this;
@@ -247,7 +264,7 @@ export class Dialect {
       state.output.hold(held);
       return;
     }
-    const rows = await transaction.add(events, pin);
+    const rows = await transaction.add(events, shown);
     for (const chunk of encode(rows, false)) state.output.write(chunk);
   }
 
@@ -261,7 +278,7 @@ export class Dialect {
     await this.releaseHeld();
     const rows = await runQuery(this.state, statement.source.read, parameters, parameterTypes);
     const wanted = columnTypes(statement, this.state.transaction.schema()).length;
-    if (rows.columns !== wanted)
+    if (rows.columns > wanted || (rows.columns < wanted && !statement.rowsMayBeShort))
       throw new DatabaseError(
         SqlState.syntaxError,
         `INSERT has ${rows.columns > wanted ? 'more expressions than target columns' : 'more target columns than expressions'}`,
@@ -284,6 +301,10 @@ export class Dialect {
         await state.transaction.add([event], false);
         return { columns: [], rows: [], tag: 'COMMENT' };
       }
+      case 'createView':
+      case 'refreshView':
+      case 'dropView':
+        return runView(state, statement);
       case 'call':
         return runCall(statement, {
           engine: state.engine,

@@ -1,5 +1,6 @@
 import type { Appended } from '../../engine/commit/stage.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
+import { viewsToFill } from '../../engine/schema/views.js';
 import type { NewEvent, Schema, StateRow, Writer } from '../../engine/types.js';
 import type { SessionEngine, SessionPreview } from '../ports.js';
 
@@ -8,6 +9,12 @@ import type { SessionEngine, SessionPreview } from '../ports.js';
  * more would be refused by the size of the commit in the end, after having used all memory.
  */
 export const MAX_PENDING_EVENTS = 250_000;
+
+/** What RETURNING tells of an append before its commit. */
+export interface Shown {
+  readonly version: boolean;
+  readonly eventId: boolean;
+}
 
 interface Savepoint {
   readonly name: string;
@@ -33,6 +40,12 @@ export class Transaction {
     return this.events.length === 0;
   }
 
+  /** The materialized views that the commit will make and that are then to be filled. */
+  get viewsToFill(): readonly string[] {
+    // Views are only ever added under a preview.
+    return this.preview === null ? [] : viewsToFill(this.events);
+  }
+
   get size(): number {
     return this.events.length;
   }
@@ -54,15 +67,20 @@ export class Transaction {
 
   /**
    * Takes events after checking them against everything before.
-   * @param pin the versions were shown to the client, so the commit must give the same ones
+   * @param shown what the client is shown of them, so that the commit must give the same
    */
-  async add(events: readonly NewEvent[], pin: boolean): Promise<Appended[]> {
+  async add(events: readonly NewEvent[], shown: Shown | false): Promise<Appended[]> {
     await this.ensurePreview();
     const rows = (await this.preview?.add(events, this.writer())) ?? [];
     const kept = events.map((event, i): NewEvent => {
       const row = rows[i];
-      if (!pin || row === undefined || row.duplicate || event.expected.kind !== 'any') return event;
-      return { ...event, expected: { kind: 'version', version: row.version - 1n } };
+      if (shown === false || row === undefined || row.duplicate) return event;
+      const pinned = shown.version && event.expected.kind === 'any';
+      return {
+        ...event,
+        ...(shown.eventId ? { eventId: row.eventId } : {}),
+        ...(pinned ? { expected: { kind: 'version', version: row.version - 1n } } : {}),
+      };
     });
     this.push(kept);
     return rows;
@@ -83,7 +101,7 @@ export class Transaction {
   async previewDeferred(): Promise<Appended[]> {
     const deferred = this.events;
     this.events = [];
-    return this.add(deferred, true);
+    return this.add(deferred, { version: true, eventId: true });
   }
 
   /** Aggregates of a type as this transaction has left them. */

@@ -3,6 +3,7 @@ import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { TransactionStatement } from '../../sql/statement.js';
 import type { Dialect } from './dialect.js';
 import type { SessionState } from './state.js';
+import { fillViews } from './views.js';
 
 /** Runs the statement; returns its command tag. */
 export async function runTransaction(
@@ -56,6 +57,7 @@ async function commit(
     return 'COMMIT';
   }
   if (state.failed) return rollback(state, statement);
+  const { viewsToFill } = state.transaction;
   try {
     await state.transaction.commit(state.settings.durable);
   } catch (error) {
@@ -66,6 +68,7 @@ async function commit(
   state.settings.commit();
   end(state, statement);
   await state.endRelayTransaction('COMMIT');
+  await fillViews(state, viewsToFill);
   return 'COMMIT';
 }
 

@@ -2,8 +2,9 @@ import type { Appended } from '../../engine/commit/stage.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import { requireAggregate } from '../../engine/schema/validate.js';
 import type { Expectation, NewEvent, Schema } from '../../engine/types.js';
-import type { AppendStatement, Operand, ReturningColumn } from '../../sql/statement.js';
+import type { AppendStatement, Operand, ReturningItem } from '../../sql/statement.js';
 import { typeOid } from '../values/types.js';
+import { printedText } from '../values/values.js';
 import { payloadFields } from './payload.js';
 import { timestampText, type Column, type Result } from './result.js';
 
@@ -19,7 +20,7 @@ const COLUMN_TYPES: Readonly<Record<string, string>> = {
   expected_version: 'bigint',
 };
 
-const RETURNING_TYPES: Readonly<Record<ReturningColumn, string>> = {
+const RETURNING_TYPES: Readonly<Record<Exclude<ReturningItem['column'], object>, string>> = {
   aggregate_id: 'text',
   version: 'bigint',
   position: 'bigint',
@@ -28,6 +29,8 @@ const RETURNING_TYPES: Readonly<Record<ReturningColumn, string>> = {
   event_type: 'text',
   actor: 'text',
   recorded_at: 'timestamp with time zone',
+  metadata: 'jsonb',
+  expected_version: 'bigint',
 };
 
 /** The type of each column of the statement, canonical. */
@@ -61,10 +64,15 @@ export function operandValue(operand: Operand, parameters: Parameters): string |
   return operand.kind === 'literal' ? operand.value : parameters(operand.number);
 }
 
+/** A row's values as text, in the order of the columns; undefined leaves the column out. */
+type AppendRow = readonly (string | null | undefined)[];
+
 /** The rows of VALUES as text. */
-export function valueRows(statement: AppendStatement, parameters: Parameters): (string | null)[][] {
+export function valueRows(statement: AppendStatement, parameters: Parameters): AppendRow[] {
   if (statement.source.kind !== 'values') throw new Error('the rows come from a query');
-  return statement.source.rows.map((row) => row.map((operand) => operandValue(operand, parameters)));
+  return statement.source.rows.map((row) =>
+    row.map((value) => (value.kind === 'default' ? undefined : operandValue(value, parameters))),
+  );
 }
 
 function version(text: string | null): bigint {
@@ -94,12 +102,12 @@ function uuid(text: string): string {
 
 /**
  * The events an INSERT … EVENTS appends.
- * @param rows one array of texts per row, in the order of the statement's columns
+ * @param rows as long as the columns, or shorter where the rest is left out
  * @throws DatabaseError 23502 for a missing id or event type, 22P02 for malformed JSON or UUID
  */
 export function buildEvents(
   statement: AppendTarget,
-  rows: readonly (readonly (string | null)[])[],
+  rows: readonly AppendRow[],
   parameters: Parameters,
 ): NewEvent[] {
   const expected = expectation(statement, parameters);
@@ -108,7 +116,8 @@ export function buildEvents(
     let payload: Record<string, string | null> = {};
     const given: Record<string, string | null> = {};
     columns.forEach((column, i) => {
-      const value = row[i] ?? null;
+      const value = row[i];
+      if (value === undefined) return;
       if (column === 'payload') payload = { ...payloadFields(value), ...payload };
       else if (Object.hasOwn(COLUMN_TYPES, column)) given[column] = value;
       else payload[column] = value;
@@ -134,26 +143,44 @@ export function buildEvents(
 }
 
 export function returningColumns(statement: AppendStatement): Column[] {
-  return statement.returning.map(({ column, label }) => ({ name: label, type: RETURNING_TYPES[column] }));
+  return statement.returning.map(({ column, label }) => ({
+    name: label,
+    type: typeof column === 'object' ? column.type : RETURNING_TYPES[column],
+  }));
 }
 
 /**
  * What an append answers.
+ * @param events what was appended, in the order of the rows: these are not told again what was in it
  * @param final false before COMMIT: position, time and hash do not exist yet and are NULL
  */
-export function appendResult(statement: AppendStatement, rows: readonly Appended[], final: boolean): Result {
+export function appendResult(
+  statement: AppendStatement,
+  events: readonly NewEvent[],
+  rows: readonly Appended[],
+  final: boolean,
+): Result {
   const inserted = rows.filter((row) => !row.duplicate).length;
   return {
     columns: returningColumns(statement),
     rows:
       statement.returning.length === 0
         ? []
-        : rows.map((row) => statement.returning.map(({ column }) => returned(row, column, final))),
+        : rows.map((row, i) =>
+            statement.returning.map(({ column }) => returned(row, events[i], column, final)),
+          ),
     tag: `INSERT 0 ${inserted}`,
   };
 }
 
-function returned(row: Appended, column: ReturningColumn, final: boolean): string | null {
+function returned(
+  row: Appended,
+  event: NewEvent | undefined,
+  column: ReturningItem['column'],
+  final: boolean,
+): string | null {
+  if (typeof column === 'object')
+    return printedText(event?.payload[column.name] ?? null, typeOid(column.type));
   const known = final || row.duplicate;
   switch (column) {
     case 'aggregate_id':
@@ -166,6 +193,10 @@ function returned(row: Appended, column: ReturningColumn, final: boolean): strin
       return row.eventType;
     case 'actor':
       return row.actor;
+    case 'metadata':
+      return event?.metadata ?? null;
+    case 'expected_version':
+      return event?.expected.kind === 'version' ? event.expected.version.toString() : null;
     case 'position':
       return known ? row.position.toString() : null;
     case 'event_hash':

@@ -2,6 +2,8 @@
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { ReadCounts } from '../../engine/lookBack.js';
 import type { EventFilter } from '../../engine/reader.js';
+import { eventColumns } from '../../engine/schema/eventRelations.js';
+import { requireAggregate, requireEventType } from '../../engine/schema/validate.js';
 import type { AsOf, EventRow, Fields, HistoryRow, Schema, StateRow } from '../../engine/types.js';
 import type { AsOfClause, Condition, EngineRelation } from '../../sql/statement.js';
 import type { SessionEngine } from '../ports.js';
@@ -160,6 +162,18 @@ export async function relationJson(
         for (const row of batch) if (access.canRead(row.aggregateType, row.aggregateId)) add(eventJson(row));
       break;
     }
+    case 'event': {
+      const { aggregateType, eventType } = source;
+      access.requireReadSome(aggregateType);
+      const encode = eventEncoder(context.schema, aggregateType, eventType);
+      for await (const batch of engine.events(
+        { ...filter, aggregateType, eventTypes: [eventType] },
+        signal,
+        counts,
+      ))
+        for (const row of batch) if (access.canRead(row.aggregateType, row.aggregateId)) add(encode(row));
+      break;
+    }
     case 'system':
       for (const row of await systemRows(source.name, engine, access)) add(JSON.stringify(row));
   }
@@ -186,6 +200,21 @@ function fieldParts(fields: Fields, raw: ReadonlySet<string>): string {
   return text;
 }
 
+/** Encodes an event as its relation in schema `events` shows it: with its fields as columns. */
+function eventEncoder(schema: Schema, aggregateType: string, eventType: string): (row: EventRow) => string {
+  const aggregate = requireAggregate(schema, aggregateType);
+  const columns = eventColumns({ aggregate, event: requireEventType(aggregate, eventType) });
+  const fields = columns.filter(({ kind }) => kind === 'field');
+  const raw = new Set(fields.filter(({ type }) => RAW_JSON_TYPES.has(type)).map(({ name }) => name));
+  const shown = new Set(fields.map(({ name }) => name));
+  return (row) => {
+    const own = `"aggregate_id":${JSON.stringify(row.aggregateId)},${eventPart(row)}`;
+    // Past events may have carried fields that the event no longer declares.
+    const payload = Object.entries(row.payload).filter(([name]) => shown.has(name));
+    return `{${own}${fieldParts(Object.fromEntries(payload), raw)}}`;
+  };
+}
+
 function historyPart(row: HistoryRow): string {
   const to = row.validTo === null ? 'null' : `"${timestampText(row.validTo)}"`;
   return (
@@ -196,10 +225,15 @@ function historyPart(row: HistoryRow): string {
 
 function eventJson(row: EventRow): string {
   return (
-    `{"position":${row.position},"aggregate_type":${JSON.stringify(row.aggregateType)},` +
-    `"aggregate_id":${JSON.stringify(row.aggregateId)},"version":${row.version},` +
-    `"event_type":${JSON.stringify(row.eventType)},"payload":${JSON.stringify(row.payload)},` +
-    `"metadata":${row.metadata ?? 'null'},"actor":${JSON.stringify(row.actor)},` +
-    `"recorded_at":"${timestampText(row.recordedAt)}","event_id":"${row.eventId}","event_hash":"${row.eventHash}"}`
+    `{"aggregate_type":${JSON.stringify(row.aggregateType)},"aggregate_id":${JSON.stringify(row.aggregateId)},` +
+    `"event_type":${JSON.stringify(row.eventType)},"payload":${JSON.stringify(row.payload)},${eventPart(row)}}`
+  );
+}
+
+function eventPart(row: EventRow): string {
+  return (
+    `"position":${row.position},"version":${row.version},"metadata":${row.metadata ?? 'null'},` +
+    `"actor":${JSON.stringify(row.actor)},"recorded_at":"${timestampText(row.recordedAt)}",` +
+    `"event_id":"${row.eventId}","event_hash":"${row.eventHash}"`
   );
 }

@@ -16,6 +16,7 @@ import type {
   StateRow,
   Writer,
 } from '../../engine/types.js';
+import type { ViewDraft } from '../../readmodel/index.js';
 import type { SessionEngine, SessionPreview, SessionReadModel } from '../ports.js';
 import { compareStates } from '../statements/compare.js';
 import { packAppended, packState, unpackAppend, type Packed } from './pack.js';
@@ -111,6 +112,10 @@ export function engineCalls({ engine, readModel }: Called, previews: Map<number,
     query: async (_: AbortSignal, text: string, values: readonly unknown[]) => ({
       rows: (await readModel.query(text, values)).rows,
     }),
+    tryView: (_: AbortSignal, schema: Schema, draft: ViewDraft) => readModel.tryView(schema, draft),
+    fillViews: (signal: AbortSignal, names: readonly string[]) => readModel.fillViews(names, { signal }),
+    refreshView: (signal: AbortSignal, name: string, withData: boolean) =>
+      readModel.refreshView(name, withData, { signal }),
   };
 }
 

@@ -1,5 +1,11 @@
-import type { Grant } from '../../engine/types.js';
-import type { ReadModelConnection, RoleLogin } from '../../readmodel/index.js';
+import type { Grant, Schema } from '../../engine/types.js';
+import type {
+  FillOptions,
+  ReadModelConnection,
+  RoleLogin,
+  ViewDraft,
+  ViewShape,
+} from '../../readmodel/index.js';
 import type { SessionReadModel } from '../ports.js';
 import type { CallClient } from './callClient.js';
 import type { ThreadData } from './messages.js';
@@ -36,6 +42,18 @@ export class RemoteReadModel implements SessionReadModel {
 
   query(text: string, values: readonly unknown[] = []): ReturnType<SessionReadModel['query']> {
     return this.client.call('query', [text, values]);
+  }
+
+  tryView(schema: Schema, draft: ViewDraft): Promise<ViewShape> {
+    return this.client.call('tryView', [schema, draft]);
+  }
+
+  fillViews(names: readonly string[], { signal }: FillOptions): Promise<ReadonlyMap<string, string>> {
+    return this.client.call('fillViews', [names], signal);
+  }
+
+  refreshView(name: string, withData: boolean, { signal }: FillOptions): Promise<void> {
+    return this.client.call('refreshView', [name, withData], signal);
   }
 
   on(_: 'down', listener: () => void): void {

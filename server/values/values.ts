@@ -84,6 +84,17 @@ export function encodeResult(text: string, oid: number, format: Format): Buffer 
   return format === 0 ? Buffer.from(text) : codec(oid).encode(text);
 }
 
+/** A value that was taken as it was written, as PostgreSQL would print it: by way of its binary form. */
+export function printedText(text: string | null, oid: number): string | null {
+  if (text === null) return null;
+  try {
+    return codec(oid).decode(codec(oid).encode(text));
+  } catch {
+    // Types without a binary form here, and spellings only PostgreSQL reads.
+    return text;
+  }
+}
+
 /** Whether values of the type can be sent and received in binary format. */
 export function hasBinaryFormat(oid: number): boolean {
   return oid === 0 || CODECS.has(oid);

@@ -44,12 +44,14 @@ const APPLIED: Readonly<Record<EngineRelation['source']['kind'], readonly Condit
   state: ['aggregate_id'],
   history: ['aggregate_id'],
   events: ['aggregate_id', 'event_type', 'version', 'position'],
+  event: ['aggregate_id', 'version', 'position'],
   system: [],
 };
 
 function relationName(source: EngineRelation['source']): string {
   if (source.kind === 'system') return `eventful.${source.name}`;
   if (source.kind === 'state') return displayName(source.aggregateType);
+  if (source.kind === 'event') return `events.${displayName(source.eventType)}`;
   return source.aggregateType === null
     ? 'eventful.events'
     : displayName(`${source.aggregateType}_${source.kind}`);
@@ -94,7 +96,8 @@ export async function estimateScan(relation: EngineRelation, context: RelationCo
   const report = { ...describe(relation, parameters), actual: false, milliseconds: null };
   const { ids, filter } = narrow(conditions, parameters);
   if (source.kind === 'system' || !mayCount(relation, ids, context)) return { ...report, counts: {} };
-  const byAggregate = source.aggregateType !== null && (source.kind !== 'events' || ids !== null);
+  const byAggregate =
+    source.aggregateType !== null && ((source.kind !== 'events' && source.kind !== 'event') || ids !== null);
   if (!byAggregate) {
     const last = engine.committedPosition();
     const to = filter.toPosition ?? last;
@@ -126,6 +129,7 @@ export async function measuredScan(
     state: { aggregates, snapshots, events, ...(cached > 0 ? { cached } : {}) },
     history: { aggregates, events },
     events: { events },
+    event: { events },
     system: {},
   }[relation.source.kind];
   return {

@@ -8,9 +8,10 @@ import time
 import pandas
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.automap import automap_base
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from checks import ADMITTED, FIELDS, ROW, check, fails, finish, same
+from checks import ADMITTED, BIRTH, FIELDS, ROW, check, fails, finish, same
 
 CREATED = sa.text(
     f"INSERT INTO patient EVENTS patient_created (aggregate_id, {FIELDS})"
@@ -186,6 +187,27 @@ def core(driver):
             fails("0A000", session.flush, state)
             session.rollback()
             same(session.get(Patient, own).last_name, "Lovelace")
+
+    @check(f"{driver}: models of schema events, reflected, append and are read back")
+    def _():
+        base = automap_base()
+        base.prepare(engine, schema="events")
+        created, updated = base.classes.patient_created, base.classes.patient_updated
+        mapped = f"{own}-mapped"
+        with Session(engine) as session:
+            first = created(aggregate_id=mapped, first_name="Ada", last_name="King", birthdate=BIRTH)
+            session.add(first)
+            session.flush()
+            session.add_all([updated(aggregate_id=mapped, visits=visits) for visits in range(1, 4)])
+            session.commit()
+            # Read again by its key after the commit, with what only the commit knows.
+            same((first.version, first.last_name, first.position > 0), (1, "King", True))
+            same(session.scalars(sa.select(updated.visits).where(updated.aggregate_id == mapped).order_by(updated.version)).all(), [1, 2, 3])
+            # What a model was not given stays as it is.
+            row = session.get(Patient, mapped)
+            same((row.version, row.first_name, row.last_name, row.visits), (4, "Ada", "King", 3))
+            first.last_name = "Byron"
+            fails("0A000", session.flush, state)
 
     @check(f"{driver}: stream_results")
     def _():
