@@ -1,5 +1,6 @@
 import type { ClientConfig } from 'pg';
 import pg from 'pg';
+import { REPLICATION_SETUP } from './publications.js';
 import { SYSTEM_RELATIONS } from './relations.js';
 import { quoteIdentifier, quoteLiteral } from './session.js';
 import { guardView } from './views.js';
@@ -25,6 +26,11 @@ const FORBIDDEN_FUNCTIONS = [
     'lo_unlink',
   ],
   ...['lo_import', 'lo_export', 'lo_open'],
+  // A slot read or moved by a function would pass by the grants; slots are for the replication protocol alone.
+  ...['pg_create_logical_replication_slot', 'pg_create_physical_replication_slot'],
+  ...['pg_copy_logical_replication_slot', 'pg_copy_physical_replication_slot', 'pg_drop_replication_slot'],
+  ...['pg_replication_slot_advance', 'pg_logical_slot_get_changes', 'pg_logical_slot_peek_changes'],
+  ...['pg_logical_slot_get_binary_changes', 'pg_logical_slot_peek_binary_changes'],
 ];
 
 const TABLES = `
@@ -99,6 +105,7 @@ export async function bootstrap(config: ClientConfig): Promise<void> {
       [TABLES, POLICY_FUNCTION('granted_ids', false), POLICY_FUNCTION('granted_prefixes', true)].join(''),
     );
     await client.query([GUARD, ROLES, REVOKES, systemViews()].join(''));
+    await client.query(REPLICATION_SETUP);
     await dropLimitedRoles(client);
   } finally {
     await client.end();
@@ -128,7 +135,7 @@ async function connectCreating(config: ClientConfig): Promise<pg.Client> {
 /** Roles of an earlier server's tokens: their passwords are forgotten, and those still needed are made again. */
 async function dropLimitedRoles(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ role: string }>(
-    `SELECT quote_ident(rolname) AS role FROM pg_roles WHERE rolname LIKE 'reader\\_%'`,
+    `SELECT quote_ident(rolname) AS role FROM pg_roles WHERE rolname LIKE 'reader\\_%' OR rolname LIKE 'replica\\_%'`,
   );
   await client.query('TRUNCATE eventful_internal.role_grants');
   if (rows.length > 0) await client.query(`DROP ROLE ${rows.map((row) => row.role).join(', ')}`);

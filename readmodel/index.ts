@@ -4,12 +4,16 @@ import { bootstrap, DATABASE } from './bootstrap.js';
 import { SILENT, type Logger } from './logger.js';
 import { EmbeddedPostgres, PORT, SUPERUSER } from './postgres.js';
 import { Projector, type RebuildReport } from './projector.js';
+import { ReplicationHost } from './replication.js';
 import { Roles, type RoleLogin } from './roles.js';
 import { Session, type Rows } from './session.js';
 
 export { removeReadModel } from './postgres.js';
 export type { Logger } from './logger.js';
 export type { RebuildReport } from './projector.js';
+export { ALL_PUBLICATION } from './publications.js';
+export { MAX_REPLICATION_SLOTS, MAX_SLOT_WAL_MB } from './postgresSettings.js';
+export type { ReplicationHost, Standing, WalSample } from './replication.js';
 export type { RoleLogin } from './roles.js';
 
 export interface ReadModelOptions {
@@ -48,6 +52,10 @@ export interface ReadModel {
   waitFor(position: bigint, signal?: AbortSignal): Promise<void>;
   /** The login that sees exactly what the grants allow to read. */
   roleFor(grants: readonly Grant[]): Promise<RoleLogin>;
+  /** The same for a replication connection, whose streams PostgreSQL does not check against the grants. */
+  replicationRoleFor(grants: readonly Grant[]): Promise<RoleLogin>;
+  /** Slots and what has to be sent again. */
+  readonly replication: ReplicationHost;
   connection(role: RoleLogin): ReadModelConnection;
   /** A statement as superuser, for the server's own use. */
   query(text: string, values?: readonly unknown[]): Promise<Rows>;
@@ -98,7 +106,13 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
   postgres.on('down', () => following.interrupted("the read model's PostgreSQL is being restarted"));
   postgres.on('up', () => following.nudge());
   postgres.on('gaveUp', (error) => following.giveUp(error));
-  return readModel(postgres, projector, sessions.server, close);
+  const replication = new ReplicationHost(
+    options.source,
+    sessions.projector,
+    sessions.server,
+    (position, signal) => following.waitFor(position, signal),
+  );
+  return readModel(postgres, projector, { session: sessions.server, replication }, close);
 }
 
 function connectionTo(postgres: EmbeddedPostgres, role: RoleLogin): ReadModelConnection {
@@ -108,7 +122,7 @@ function connectionTo(postgres: EmbeddedPostgres, role: RoleLogin): ReadModelCon
 function readModel(
   postgres: EmbeddedPostgres,
   projector: Projector,
-  session: Session,
+  { session, replication }: { readonly session: Session; readonly replication: ReplicationHost },
   close: (remove: boolean) => Promise<void>,
 ): ReadModel {
   const roles = new Roles(session);
@@ -130,6 +144,8 @@ function readModel(
     directory: postgres.directory,
     waitFor: (position, signal) => projector.waitFor(position, signal),
     roleFor: (grants) => roles.roleFor(grants),
+    replicationRoleFor: (grants) => roles.replicationRoleFor(grants),
+    replication,
     connection: (role) => connectionTo(postgres, role),
     query: (text, values) => session.query(text, values),
     on: (event, listener) => void postgres.on(event, listener),
