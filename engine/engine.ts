@@ -56,6 +56,11 @@ export interface EngineParts {
 /** Wall clock in microseconds since 1970. */
 const systemClock: Clock = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
 
+/** No record of the store has such a key: a file cannot be passed off as one, nor one as a file. */
+function fileKey(name: string): Buffer {
+  return Buffer.from(`file:${name}`);
+}
+
 export class Engine implements ProjectionSource {
   readonly tokens: Tokens;
   readonly checkpoints: Checkpoints;
@@ -250,6 +255,18 @@ export class Engine implements ProjectionSource {
     this.checkpoints.schedule();
     this.releaseFullSegments();
     for (const listener of this.listeners) listener(group);
+  }
+
+  // Files beside the store
+
+  /** Encrypts a file of the data directory under the store's key; it opens under the same name alone. */
+  sealFile(name: string, plain: Buffer): Buffer {
+    return Buffer.from(this.repository.sealed(fileKey(name), plain).value);
+  }
+
+  /** @throws DatabaseError XX001 when it is not what `sealFile` wrote under this name */
+  openFile(name: string, sealed: Buffer): Buffer {
+    return this.repository.unseal(fileKey(name), sealed);
   }
 
   // Proving
