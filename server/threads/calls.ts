@@ -16,7 +16,14 @@ import type {
   StateRow,
   Writer,
 } from '../../engine/types.js';
-import type { SessionEngine, SessionPreview, SessionReadModel } from '../ports.js';
+import type {
+  Renewal,
+  SessionEngine,
+  SessionPreview,
+  SessionReadModel,
+  SessionReplication,
+  SlotUse,
+} from '../ports.js';
 import { compareStates } from '../statements/compare.js';
 
 /** The part of the engine's previews that only this side needs. */
@@ -28,6 +35,7 @@ export interface Preview extends SessionPreview {
 export interface Called {
   readonly engine: Omit<SessionEngine, 'preview'> & { preview(): Promise<Preview> };
   readonly readModel: SessionReadModel;
+  readonly replication: SessionReplication;
 }
 
 /** A checkpoint whose root is hex: buffers lose their class on the way. */
@@ -55,7 +63,7 @@ export interface PreviewAdded {
 }
 
 /** The calls of one thread; `previews` are the transactions its sessions have open. */
-export function engineCalls({ engine, readModel }: Called, previews: Map<number, Preview>) {
+export function engineCalls({ engine, readModel, replication }: Called, previews: Map<number, Preview>) {
   let lastPreview = 0;
   return {
     commit: async (_: AbortSignal, events: readonly NewEvent[], writer: Writer, durable: boolean) =>
@@ -109,6 +117,26 @@ export function engineCalls({ engine, readModel }: Called, previews: Map<number,
     query: async (_: AbortSignal, text: string, values: readonly unknown[]) => ({
       rows: (await readModel.query(text, values)).rows,
     }),
+    ...replicationCalls(replication),
+  };
+}
+
+function replicationCalls(replication: SessionReplication) {
+  return {
+    replicationRoleFor: (_: AbortSignal, grants: readonly Grant[]) => replication.roleFor(grants),
+    replicationStanding: () => replication.standing(),
+    slotAnnounce: (_: AbortSignal, name: string, holder: string, kind: 'temporary' | 'one' | 'twoPhase') =>
+      replication.announce(name, holder, kind),
+    slotAnnounced: (_: AbortSignal, name: string, incarnation: string | null) =>
+      replication.announced(name, incarnation),
+    slotDroppable: (_: AbortSignal, name: string, holder: string, admin: boolean) =>
+      replication.droppable(name, holder, admin),
+    slotDropped: (_: AbortSignal, name: string) => replication.dropped(name),
+    slotOpen: (_: AbortSignal, use: SlotUse) => replication.open(use),
+    slotFollow: (signal: AbortSignal, name: string, opened: Renewal) =>
+      replication.follow(name, opened, signal),
+    slotFlushed: (_: AbortSignal, name: string, incarnation: string, lsn: bigint) =>
+      replication.flushed(name, incarnation, lsn),
   };
 }
 
