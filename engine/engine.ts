@@ -1,8 +1,7 @@
 /**
  * The engine: everything below SQL, behind one asynchronous interface that takes and returns plain data.
  */
-import type { Catalogue } from './catalogue.js';
-import { Catalogue as Catalogues, SCHEMA_TYPE, internalTypeNumber, isInternalType } from './catalogue.js';
+import { isInternalType, type Catalogue } from './catalogue.js';
 import { Checkpoints, type Checkpoint } from './checkpoint.js';
 import { ByteReader } from './codec/bytes.js';
 import { typePrefix } from './codec/keys.js';
@@ -12,6 +11,7 @@ import type { Appended } from './commit/stage.js';
 import type { Preview } from './commit/preview.js';
 import type { Keyring } from './crypto/keyring.js';
 import { DatabaseError, SqlState } from './errors.js';
+import { loadCatalogue } from './loadCatalogue.js';
 import type { CommitLog } from './log/log.js';
 import type { EventProof } from './proofs/verifier.js';
 import { proveEvent } from './prove.js';
@@ -20,7 +20,6 @@ import { Reader, type EventFilter, type Ids, type ReadEstimate } from './reader.
 import { Repository, type Head } from './repository.js';
 import { toStateRow } from './rows.js';
 import { requireAggregate } from './schema/validate.js';
-import { VIEW_TYPE } from './schema/views.js';
 import type { Store } from './store/store.js';
 import { WriteBehindStore } from './store/writeBehind.js';
 import { StoreTree } from './storeTree.js';
@@ -58,6 +57,11 @@ export interface EngineParts {
 
 /** Wall clock in microseconds since 1970. */
 const systemClock: Clock = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
+
+/** No record of the store has such a key: a file cannot be passed off as one, nor one as a file. */
+function fileKey(name: string): Buffer {
+  return Buffer.from(`file:${name}`);
+}
 
 export class Engine implements ProjectionSource {
   readonly tokens: Tokens;
@@ -271,6 +275,18 @@ export class Engine implements ProjectionSource {
     for (const listener of this.listeners) listener(group);
   }
 
+  // Files beside the store
+
+  /** Encrypts a file of the data directory under the store's key; it opens under the same name alone. */
+  sealFile(name: string, plain: Buffer): Buffer {
+    return Buffer.from(this.repository.sealed(fileKey(name), plain).value);
+  }
+
+  /** @throws DatabaseError XX001 when it is not what `sealFile` wrote under this name */
+  openFile(name: string, sealed: Buffer): Buffer {
+    return this.repository.unseal(fileKey(name), sealed);
+  }
+
   // Proving
 
   /**
@@ -368,19 +384,4 @@ export class Engine implements ProjectionSource {
       await this.repository.store.close();
     }
   }
-}
-
-async function loadCatalogue(repository: Repository): Promise<Catalogue> {
-  const types = await headsInOrder(repository, SCHEMA_TYPE);
-  const views = await headsInOrder(repository, VIEW_TYPE);
-  const catalogue = types.reduce((before, head) => before.with(head.id, head.state), Catalogues.empty);
-  return views.reduce((before, head) => before.withLoadedView(head.id, head.state), catalogue);
-}
-
-/** In the order they were made, so that the catalogue lists them as they were declared. */
-async function headsInOrder(repository: Repository, type: string): Promise<Head[]> {
-  const heads: Head[] = [];
-  for await (const batch of repository.headBatches(typePrefix(internalTypeNumber(type))))
-    heads.push(...batch);
-  return heads.sort((a, b) => a.createdAt - b.createdAt || a.position - b.position);
 }

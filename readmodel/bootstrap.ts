@@ -2,6 +2,7 @@ import type { ClientConfig } from 'pg';
 import pg from 'pg';
 import { EVENTS_SCHEMA } from '../engine/schema/eventRelations.js';
 import { VIEWS_SCHEMA } from '../engine/schema/views.js';
+import { REPLICATION_SETUP } from './publications.js';
 import { SYSTEM_RELATIONS } from './relations.js';
 import { quoteIdentifier, quoteLiteral } from './session.js';
 import { guardView } from './views.js';
@@ -29,6 +30,11 @@ const FORBIDDEN_FUNCTIONS = [
     'lo_unlink',
   ],
   ...['lo_import', 'lo_export', 'lo_open'],
+  // A slot read or moved by a function would pass by the grants; slots are for the replication protocol alone.
+  ...['pg_create_logical_replication_slot', 'pg_create_physical_replication_slot'],
+  ...['pg_copy_logical_replication_slot', 'pg_copy_physical_replication_slot', 'pg_drop_replication_slot'],
+  ...['pg_replication_slot_advance', 'pg_logical_slot_get_changes', 'pg_logical_slot_peek_changes'],
+  ...['pg_logical_slot_get_binary_changes', 'pg_logical_slot_peek_binary_changes'],
 ];
 
 const TABLES = `
@@ -134,6 +140,7 @@ export async function bootstrap(config: ClientConfig): Promise<void> {
       [TABLES, POLICY_FUNCTION('granted_ids', false), POLICY_FUNCTION('granted_prefixes', true)].join(''),
     );
     await client.query([GUARD, VIEW_FUNCTIONS, ROLES, REVOKES, systemViews()].join(''));
+    await client.query(REPLICATION_SETUP);
     await dropLimitedRoles(client);
   } finally {
     await client.end();
@@ -163,7 +170,7 @@ async function connectCreating(config: ClientConfig): Promise<pg.Client> {
 /** Roles of an earlier server's tokens: their passwords are forgotten, and those still needed are made again. */
 async function dropLimitedRoles(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ role: string }>(
-    `SELECT quote_ident(rolname) AS role FROM pg_roles WHERE rolname LIKE 'reader\\_%'`,
+    `SELECT quote_ident(rolname) AS role FROM pg_roles WHERE rolname LIKE 'reader\\_%' OR rolname LIKE 'replica\\_%'`,
   );
   await client.query('TRUNCATE eventful_internal.role_grants');
   if (rows.length > 0) await client.query(`DROP ROLE ${rows.map((row) => row.role).join(', ')}`);

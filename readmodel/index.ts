@@ -4,6 +4,7 @@ import { bootstrap, DATABASE } from './bootstrap.js';
 import { SILENT, type Logger } from './logger.js';
 import { EmbeddedPostgres, PORT, SUPERUSER } from './postgres.js';
 import { Projector, type RebuildReport } from './projector.js';
+import { ReplicationHost } from './replication.js';
 import { Roles, type RoleLogin } from './roles.js';
 import { Session, type Rows } from './session.js';
 import { ViewFiller, type FillOptions } from './viewFiller.js';
@@ -12,6 +13,9 @@ import { tryView, type ViewDraft, type ViewShape } from './viewTrial.js';
 export { removeReadModel } from './postgres.js';
 export type { Logger } from './logger.js';
 export type { RebuildReport } from './projector.js';
+export { ALL_PUBLICATION } from './publications.js';
+export { MAX_REPLICATION_SLOTS, MAX_SLOT_WAL_MB } from './postgresSettings.js';
+export type { ReplicationHost, Standing, WalSample } from './replication.js';
 export type { RoleLogin } from './roles.js';
 export type { FillOptions } from './viewFiller.js';
 export type { ViewDraft, ViewShape } from './viewTrial.js';
@@ -54,6 +58,10 @@ export interface ReadModel {
   waitFor(position: bigint, signal?: AbortSignal): Promise<void>;
   /** The login that sees exactly what the grants allow to read. */
   roleFor(grants: readonly Grant[]): Promise<RoleLogin>;
+  /** The same for a replication connection, whose streams PostgreSQL does not check against the grants. */
+  replicationRoleFor(grants: readonly Grant[]): Promise<RoleLogin>;
+  /** Slots and what has to be sent again. */
+  readonly replication: ReplicationHost;
   connection(role: RoleLogin): ReadModelConnection;
   /**
    * What PostgreSQL makes of a view before it is made; see `tryView`.
@@ -117,9 +125,15 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
   postgres.on('down', () => following.interrupted("the read model's PostgreSQL is being restarted"));
   postgres.on('up', () => following.nudge());
   postgres.on('gaveUp', (error) => following.giveUp(error));
+  const replication = new ReplicationHost(
+    options.source,
+    sessions.projector,
+    sessions.server,
+    (position, signal) => following.waitFor(position, signal),
+  );
   const tryDraft: ReadModel['tryView'] = (own, draft) =>
     tryView(sessions.server, logger, { own, committed: options.source.schema() }, draft);
-  return readModel({ postgres, projector, session: sessions.server, filler, tryDraft, close });
+  return readModel({ postgres, projector, session: sessions.server, filler, replication, tryDraft, close });
 }
 
 function connectionTo(postgres: EmbeddedPostgres, role: RoleLogin): ReadModelConnection {
@@ -131,11 +145,12 @@ interface Parts {
   readonly projector: Projector;
   readonly session: Session;
   readonly filler: ViewFiller;
+  readonly replication: ReplicationHost;
   readonly tryDraft: ReadModel['tryView'];
   readonly close: (remove: boolean) => Promise<void>;
 }
 
-function readModel({ postgres, projector, session, filler, tryDraft, close }: Parts): ReadModel {
+function readModel({ postgres, projector, session, filler, replication, tryDraft, close }: Parts): ReadModel {
   const roles = new Roles(session);
   let stopped: Promise<void> | null = null;
   return {
@@ -155,6 +170,8 @@ function readModel({ postgres, projector, session, filler, tryDraft, close }: Pa
     directory: postgres.directory,
     waitFor: (position, signal) => projector.waitFor(position, signal),
     roleFor: (grants) => roles.roleFor(grants),
+    replicationRoleFor: (grants) => roles.replicationRoleFor(grants),
+    replication,
     connection: (role) => connectionTo(postgres, role),
     tryView: tryDraft,
     fillViews: (names, fill) => filler.fillMissing(names, fill),

@@ -1,3 +1,10 @@
+/** Subscriptions that stream or copy at once; one takes up to three connections while it copies. */
+const MAX_WAL_SENDERS = 32;
+/** Slots that hold back WAL at once. */
+export const MAX_REPLICATION_SLOTS = 32;
+/** WAL kept for the slowest slot. */
+export const MAX_SLOT_WAL_MB = 256;
+
 /** The whole of pg_hba.conf: nothing but our socket, and a password for everyone. */
 export const HBA = 'local all all scram-sha-256\n';
 
@@ -20,10 +27,14 @@ export function postgresSettings(socketDirectory: string): string {
     // with them positions that readers were already told are applied.
     synchronous_commit: 'on',
     full_page_writes: 'off',
-    wal_level: 'minimal',
     // The schema is made again in one transaction: a lock for each table, view and index of it.
     max_locks_per_transaction: '256',
-    max_wal_senders: '0',
+    wal_level: 'logical',
+    max_wal_senders: String(MAX_WAL_SENDERS),
+    max_replication_slots: String(MAX_REPLICATION_SLOTS),
+    // The log lives in memory: a subscriber that stays away must not fill it. Its slot is then made anew.
+    max_slot_wal_keep_size: `${MAX_SLOT_WAL_MB}MB`,
+    wal_sender_timeout: '60s',
     max_wal_size: '128MB',
     min_wal_size: '32MB',
     max_prepared_transactions: '0',

@@ -6,13 +6,14 @@ import { withoutBlockers } from './blockers.js';
 import { chunks, readAhead } from './chunks.js';
 import { Feed, notifications, type Batch } from './feed.js';
 import type { Logger } from './logger.js';
+import { forgetSlots } from './replication.js';
 import { SchemaMirror, table } from './schemaMirror.js';
 import { sqlstateOf, type Session } from './session.js';
 import { Waiters } from './waiters.js';
 import { batchStatement, isDataError, load, writeIsolating, type TypeRows } from './writer.js';
 
 /** Grows when the tables are built differently: an older read model is then rebuilt. */
-const FORMAT = 1;
+const FORMAT = 2;
 const LOAD_ROWS = 5000;
 
 /** How long commits may gather while nobody waits for them. */
@@ -307,6 +308,7 @@ export class Projector {
     this.positions.reset();
     const position = source.committedPosition();
     const schema = source.schema();
+    await session.run(forgetSlots);
     await withoutBlockers(connection, session, async (client) => {
       await client.query('DELETE FROM eventful_internal.cursor');
       await this.mirror.dropAll(client);
@@ -338,7 +340,7 @@ export class Projector {
   private async loadType(type: string, before: number): Promise<number> {
     const { source, session, logger, onRebuildProgress } = this.options;
     let loaded = before;
-    // One transaction from TRUNCATE on: PostgreSQL then writes no log for the rows.
+    // One transaction: nobody sees half a table.
     await session.transaction(async (client) => {
       await client.query(`TRUNCATE ${table(type)}`);
       for await (const rows of readAhead(chunks(source.allStates(type), LOAD_ROWS))) {

@@ -24,10 +24,22 @@ export class Roles {
   /** The role that sees exactly what the grants allow. Append grants give no right to read and are ignored. */
   async roleFor(grants: readonly Grant[]): Promise<RoleLogin> {
     const reads = readGrants(grants);
-    const user = reads === 'everything' ? READER : `reader_${hash(reads)}`;
+    return this.login(reads === 'everything' ? READER : `reader_${hash(reads)}`, reads, false);
+  }
+
+  /**
+   * The same rights for a replication connection. A role of its own, because PostgreSQL checks no grant on what a
+   * REPLICATION role streams: nobody but the server, which does, may log in with it.
+   */
+  async replicationRoleFor(grants: readonly Grant[]): Promise<RoleLogin> {
+    const reads = readGrants(grants);
+    return this.login(reads === 'everything' ? 'replica_all' : `replica_${hash(reads)}`, reads, true);
+  }
+
+  private async login(user: string, reads: Reads, replication: boolean): Promise<RoleLogin> {
     let login = this.known.get(user);
     if (login === undefined) {
-      login = this.create(user, reads === 'everything' ? [] : reads);
+      login = this.create(user, reads, replication);
       this.known.set(user, login);
       // A failure (read model down) must not be remembered.
       login.catch(() => this.known.delete(user));
@@ -35,15 +47,18 @@ export class Roles {
     return login;
   }
 
-  private async create(user: string, reads: readonly ReadGrant[]): Promise<RoleLogin> {
+  private async create(user: string, reads: Reads, replication: boolean): Promise<RoleLogin> {
     const password = randomBytes(32).toString('hex');
-    const attributes = `LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS
+    const attributes = `LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT
+      ${replication ? 'REPLICATION' : 'NOREPLICATION'} NOBYPASSRLS
       CONNECTION LIMIT -1 PASSWORD ${quoteLiteral(password)}`;
     await this.session.transaction(async (client) => {
       await client.query('LOCK TABLE eventful_internal.role_grants IN EXCLUSIVE MODE');
       const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [user]);
       await client.query(`${rowCount === 0 ? 'CREATE' : 'ALTER'} ROLE ${user} ${attributes}`);
-      await grantAll(client, user, reads);
+      if (reads === 'everything') {
+        if (user !== READER) await client.query(`GRANT ${READER} TO ${user} WITH INHERIT TRUE, SET FALSE`);
+      } else await grantAll(client, user, reads);
     });
     return { user, password };
   }
@@ -55,7 +70,9 @@ interface ReadGrant {
   readonly isPrefix: boolean;
 }
 
-function readGrants(grants: readonly Grant[]): 'everything' | readonly ReadGrant[] {
+type Reads = 'everything' | readonly ReadGrant[];
+
+function readGrants(grants: readonly Grant[]): Reads {
   if (grants.some((g) => g.action === 'admin')) return 'everything';
   const reads = grants.filter((grant) => grant.action === 'read');
   if (reads.some((g) => g.aggregateType === '*' && g.aggregateId === '*')) return 'everything';

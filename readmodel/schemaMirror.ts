@@ -4,6 +4,7 @@ import { typeGroup } from './roles.js';
 import { ALL_TYPES, READER } from './bootstrap.js';
 import { EventTables } from './eventTables.js';
 import type { Logger } from './logger.js';
+import { createPublication, dropPublication } from './publications.js';
 import { relationColumns, relationName, STANDARD_COMMENTS, type TypeRelation } from './relations.js';
 import { quoteIdentifier, quoteLiteral } from './session.js';
 import { UserViews } from './userViews.js';
@@ -82,7 +83,9 @@ export class SchemaMirror {
   }
 
   private async drop(client: pg.Client, type: string): Promise<void> {
-    await client.query(`${this.dropViews(type)} DROP TABLE IF EXISTS ${table(type)}`);
+    await client.query(
+      `${this.dropViews(type)} ${dropPublication(type)} DROP TABLE IF EXISTS ${table(type)}`,
+    );
     await client.query('DELETE FROM eventful_internal.mirror WHERE type = $1', [type]);
     this.types.delete(type);
   }
@@ -91,7 +94,8 @@ export class SchemaMirror {
     const found = this.types.get(wanted.type);
     const added = found === undefined ? wanted.fields : missing(found, wanted);
     const statements: string[] = [];
-    if (found === undefined) statements.push(createTable(wanted), ...security(wanted.type));
+    if (found === undefined)
+      statements.push(createTable(wanted), ...security(wanted.type), ...createPublication(wanted.type));
     else if (added.length > 0) {
       const columns = added.map((f) => `ADD COLUMN ${quoteIdentifier(f.name)} ${f.type}`);
       statements.push(`ALTER TABLE ${table(wanted.type)} ${columns.join(', ')}`);

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket, type SecureContext } from 'node:tls';
 import { DatabaseError, SqlState } from '../engine/errors.js';
+import type { Identity } from '../engine/tokens/identity.js';
 import type { Logger } from '../readmodel/index.js';
 import {
   encodeAuthenticationCleartextPassword,
@@ -21,6 +22,8 @@ import { decodePassword } from './protocol/frontend/password.js';
 import { looksLikeHttp, looksLikeTls, startupGarbage } from './protocol/garbage.js';
 import { parseStartup, type CancelRequest, type StartupMessage } from './protocol/startup.js';
 import { asDatabaseError, connectFailure } from './session/errors.js';
+import type { ReplicationServices } from './replication/session.js';
+import { ReplicationSession } from './replication/session.js';
 import { Output } from './session/output.js';
 import { Session } from './session/session.js';
 import { isHarmless } from './session/sessionStatements.js';
@@ -37,7 +40,7 @@ const NOT_SETTINGS = new Set(['user', 'database', 'replication', 'client_encodin
 /** Protocol 3.2 is the newest we speak. */
 const NEWEST_MINOR = 2;
 
-export interface ConnectionServices extends SessionServices {
+export interface ConnectionServices extends SessionServices, ReplicationServices {
   readonly secureContext: SecureContext | null;
   readonly logger: Logger;
   /** The whole of startup, TLS and password must be done within this time. */
@@ -54,11 +57,12 @@ export class Connection {
   private stream: Duplex;
   private readonly reader = new FrameReader();
   private readonly output: Output;
-  private session: Session | null = null;
+  private session: Session | ReplicationSession | null = null;
   private startup: StartupMessage | null = null;
   private keyBytes = 4;
   private firstChunk = true;
   private encrypted = false;
+  private replication = false;
   private working = false;
   private readonly timer: NodeJS.Timeout;
 
@@ -216,8 +220,7 @@ export class Connection {
 
   private beginStartup(packet: StartupMessage): void {
     const database = packet.parameters.get('database') ?? packet.parameters.get('user') ?? '';
-    if (packet.parameters.has('replication') && packet.parameters.get('replication') !== 'false')
-      throw new DatabaseError(SqlState.featureNotSupported, 'replication connections are not supported yet');
+    this.replication = wantsReplication(packet.parameters.get('replication') ?? 'false');
     if (database !== DATABASE && database !== MAINTENANCE_DATABASE)
       throw new DatabaseError(SqlState.invalidCatalogName, `database "${database}" does not exist`, {
         hint: `The database of every EventfulDB server is called "${DATABASE}".`,
@@ -246,6 +249,10 @@ export class Connection {
     const identity = await engine.tokens.authenticate(password);
     const parameters = this.startup?.parameters ?? new Map<string, string>();
     const settings = new Map([...parameters].filter(([name]) => !NOT_SETTINGS.has(name)));
+    if (this.replication) {
+      await this.startReplication(identity, settings);
+      return;
+    }
     const state = new SessionState(this.services, identity, settings, this.output);
     for (const [name, value] of [...settings, ...startupOptions(settings.get('options') ?? '')]) {
       state.settings.set(name, value);
@@ -258,27 +265,55 @@ export class Connection {
     } catch (error) {
       throw connectFailure(error);
     }
-    clearTimeout(this.timer);
-    this.session = new Session(
-      state,
-      (error) => logger.error({ err: error }, 'unforeseen error'),
-      (error) => this.fatal(error),
+    this.begin(
+      new Session(
+        state,
+        (error) => logger.error({ err: error }, 'unforeseen error'),
+        (error) => this.fatal(error),
+      ),
+      identity.actor,
+      reported,
     );
+  }
+
+  private async startReplication(identity: Identity, settings: ReadonlyMap<string, string>): Promise<void> {
+    const onFatal = (error: unknown): void => this.fatal(error);
+    const { session, reported } = await ReplicationSession.connect(
+      this.services,
+      identity,
+      settings,
+      this.output,
+      onFatal,
+    );
+    if (this.phase === 'closed') session.close();
+    else this.begin(session, identity.actor, reported);
+  }
+
+  /** The password was right: greets the client. */
+  private begin(
+    session: Session | ReplicationSession,
+    actor: string,
+    reported: ReadonlyMap<string, string>,
+  ): void {
+    clearTimeout(this.timer);
+    this.session = session;
     this.phase = 'session';
     this.reader.mode = 'normal';
-    const { output } = this;
+    const { output, startup } = this;
     output.write(encodeAuthenticationOk());
     for (const [name, value] of reported)
       // Which role of the read model stands behind the session is nobody's business.
-      output.write(
-        encodeParameterStatus({ name, value: name === 'session_authorization' ? identity.actor : value }),
-      );
+      output.write(encodeParameterStatus({ name, value: name === 'session_authorization' ? actor : value }));
     output.write(
       encodeBackendKeyData({ processId: this.id, secret: this.secret.subarray(0, this.keyBytes) }),
     );
     output.write(encodeReadyForQuery('I'));
     output.flush();
-    logger.info({ connection: this.id, user: parameters.get('user'), actor: identity.actor }, 'connected');
+    const user = startup?.parameters.get('user');
+    this.services.logger.info(
+      { connection: this.id, user, actor, ...(this.replication ? { replication: true } : {}) },
+      'connected',
+    );
   }
 
   private fatal(error: unknown): void {
@@ -288,6 +323,7 @@ export class Connection {
     this.output.write(encodeErrorResponse(asDatabaseError(error), 'FATAL'));
     this.output.flush();
     this.phase = 'closed';
+    if (this.session instanceof ReplicationSession) this.session.close();
     this.stream.end();
     // A client that does not close its side is not waited for.
     setTimeout(() => this.socket.destroy(), 1000).unref();
@@ -305,6 +341,17 @@ export class Connection {
     this.session?.close();
     this.onClose();
   }
+}
+
+/** `database`, or a boolean; true asks for physical replication. */
+function wantsReplication(value: string): boolean {
+  if (value === 'database') return true;
+  if (/^(false|off|no|0|f|n)$/i.test(value)) return false;
+  if (!/^(true|on|yes|1|t|y)$/i.test(value))
+    throw new DatabaseError(SqlState.invalidParameterValue, 'invalid value for parameter "replication"');
+  throw new DatabaseError(SqlState.featureNotSupported, 'physical replication is not supported', {
+    hint: 'Connect with replication=database for logical replication.',
+  });
 }
 
 function isLoopback(address: string | undefined): boolean {

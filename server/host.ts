@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls';
 import type { Logger } from '../readmodel/index.js';
 import { StatementCache } from '../sql/cache.js';
 import { Connection, type ConnectionServices } from './connection.js';
-import type { SessionEngine, SessionReadModel } from './ports.js';
+import type { SessionEngine, SessionReadModel, SessionReplication } from './ports.js';
 import type { CancelRequest } from './protocol/startup.js';
 import { Greeting } from './relay/greeting.js';
 import { RelayPool, type Places } from './relay/pool.js';
@@ -31,6 +31,7 @@ export interface TlsPair {
 export interface LocalHostOptions {
   readonly engine: SessionEngine;
   readonly readModel: SessionReadModel;
+  readonly replication: SessionReplication;
   /** null: no TLS, so only loopback and the Unix socket are served. */
   readonly tls: TlsPair | null;
   /** Milliseconds for startup, TLS and password. */
@@ -49,11 +50,12 @@ export class LocalHost implements SessionHost {
   private readonly services: ConnectionServices;
 
   constructor(options: LocalHostOptions) {
-    const { engine, readModel, tls, logger } = options;
+    const { engine, readModel, replication, tls, logger } = options;
     this.pool = new RelayPool(options.places);
     this.services = {
       engine,
       readModel,
+      replication,
       logger,
       authenticationMs: options.authenticationMs,
       cache: new StatementCache(),

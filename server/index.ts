@@ -6,6 +6,7 @@ import { prepareParser } from '../sql/parse.js';
 import { LocalHost, type SessionHost, type TlsPair } from './host.js';
 import { Listener } from './listener.js';
 import { OwnPlaces } from './relay/pool.js';
+import { Slots } from './replication/slots.js';
 import { ThreadHost } from './threads/threadHost.js';
 
 export interface ServerOptions extends StoreKeys {
@@ -65,7 +66,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       logger,
       onRebuildProgress: options.onRebuildProgress,
     });
-    sessions = await sessionHost(options, engine, readModel);
+    const slots = new Slots(options.directory, { engine, readModel, logger });
+    await slots.start();
+    sessions = await sessionHost(options, engine, readModel, slots);
     const listener = await Listener.start({
       sessions,
       host: options.host,
@@ -74,7 +77,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       maxConnections: options.maxConnections ?? MAX_CONNECTIONS,
       logger,
     });
-    return running(engine, readModel, sessions, listener);
+    return running({ engine, readModel, sessions, listener, slots });
   } catch (error) {
     await sessions?.close();
     await readModel?.stop();
@@ -87,24 +90,46 @@ async function sessionHost(
   options: ServerOptions,
   engine: Engine,
   readModel: ReadModel,
+  replication: Slots,
 ): Promise<SessionHost> {
   const { tls, logger, sessionThreads: threads = 0, maxBackends = MAX_BACKENDS } = options;
   const { authenticationMs = AUTHENTICATION_MS } = options;
   return threads > 0
-    ? ThreadHost.start({ engine, readModel, threads, tls, maxBackends, authenticationMs, logger })
-    : new LocalHost({ engine, readModel, tls, places: new OwnPlaces(maxBackends), authenticationMs, logger });
+    ? ThreadHost.start({
+        engine,
+        readModel,
+        replication,
+        threads,
+        tls,
+        maxBackends,
+        authenticationMs,
+        logger,
+      })
+    : new LocalHost({
+        engine,
+        readModel,
+        replication,
+        tls,
+        places: new OwnPlaces(maxBackends),
+        authenticationMs,
+        logger,
+      });
 }
 
-function running(
-  engine: Engine,
-  readModel: ReadModel,
-  sessions: SessionHost,
-  listener: Listener,
-): RunningServer {
+interface Parts {
+  readonly engine: Engine;
+  readonly readModel: ReadModel;
+  readonly sessions: SessionHost;
+  readonly listener: Listener;
+  readonly slots: Slots;
+}
+
+function running({ engine, readModel, sessions, listener, slots }: Parts): RunningServer {
   let stopping: Promise<void> | null = null;
   const stop = async (removeReadModel: boolean): Promise<void> => {
     await listener.close();
     await sessions.close();
+    slots.close();
     await readModel.stop({ remove: removeReadModel });
     await engine.close();
   };

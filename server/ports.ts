@@ -26,6 +26,7 @@ import type {
   FillOptions,
   ReadModelConnection,
   RoleLogin,
+  Standing,
   ViewDraft,
   ViewShape,
 } from '../readmodel/index.js';
@@ -98,4 +99,46 @@ export interface SessionReadModel {
   fillViews(names: readonly string[], options: FillOptions): Promise<ReadonlyMap<string, string>>;
   refreshView(name: string, withData: boolean, options: FillOptions): Promise<void>;
   on(event: 'down', listener: () => void): void;
+}
+
+/** Who wants to stream from which slot, and what. */
+export interface SlotUse {
+  readonly name: string;
+  /** As in `Identity.actor`. */
+  readonly holder: string;
+  readonly grants: readonly Grant[];
+  /** The publication of every type is among those named. */
+  readonly everything: boolean;
+}
+
+/** What `follow` has to know of what `open` did. */
+export interface Renewal {
+  readonly incarnation: string;
+  /** null: the slot was not made anew. */
+  readonly renewal: number | null;
+}
+
+export interface Opened extends Standing, Renewal {}
+
+/** The slots of logical replication; one keeper for all sessions. */
+export interface SessionReplication {
+  /** The login of a replication connection. PostgreSQL checks no grant on what it streams. */
+  roleFor(grants: readonly Grant[]): Promise<RoleLogin>;
+  standing(): Promise<Standing>;
+  /** Before a slot is made, which `announced` ends. @throws DatabaseError 42710, 53400 */
+  announce(name: string, holder: string, kind: 'temporary' | 'one' | 'twoPhase'): Promise<Standing>;
+  /** @param incarnation of the read model in which the slot was made; null when it was not */
+  announced(name: string, incarnation: string | null): Promise<void>;
+  /** False when PostgreSQL no longer has the slot. @throws DatabaseError 42704, 42501 */
+  droppable(name: string, holder: string, admin: boolean): Promise<boolean>;
+  dropped(name: string): Promise<void>;
+  /**
+   * Before a stream starts; makes the slot anew where need be. @throws DatabaseError 42704 when nobody made it, 42501
+   * when another did or the token reads less than the one before, 55000 when the subscriber has more than the store
+   */
+  open(use: SlotUse): Promise<Opened>;
+  /** While a stream runs, until the signal aborts: sends again what the subscriber may lack. Rejects when it cannot. */
+  follow(name: string, opened: Renewal, signal: AbortSignal): Promise<void>;
+  /** The subscriber has stored everything up to a WAL position, counted without the base. */
+  flushed(name: string, incarnation: string, lsn: bigint): Promise<void>;
 }

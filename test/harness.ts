@@ -24,7 +24,7 @@ export interface TestServer {
   readonly token: string;
   tokenFor(
     grants: readonly string[],
-    options?: { readonly limit?: bigint; readonly seconds?: number },
+    options?: { readonly limit?: bigint; readonly seconds?: number; readonly holder?: string },
   ): Promise<string>;
   connect(token?: string, config?: pg.ClientConfig): Promise<pg.Client>;
   stop(): Promise<void>;
@@ -35,6 +35,8 @@ export interface TestServer {
 export interface TestServerOptions {
   /** An existing store to open again. */
   readonly reopen?: Pick<TestServer, 'directory' | 'keys'>;
+  /** Default: any free one. */
+  readonly port?: number;
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly segmentBytes?: number;
   readonly sessionThreads?: number;
@@ -54,7 +56,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     directory,
     ...keys,
     host: '127.0.0.1',
-    port: 0,
+    port: options.port ?? 0,
     socketDirectory: directory,
     tls: options.tls ?? null,
     logger: SILENT,
@@ -64,11 +66,14 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
     ...(options.authenticationMs === undefined ? {} : { authenticationMs: options.authenticationMs }),
   });
-  const tokenFor: TestServer['tokenFor'] = async (grants, { limit, seconds = 3600 } = {}) => {
+  const tokenFor: TestServer['tokenFor'] = async (
+    grants,
+    { limit, seconds = 3600, holder = 'tester' } = {},
+  ) => {
     const { token } = await server.engine.tokens.generate(
       {
         identifierType: 'user',
-        identifierId: 'tester',
+        identifierId: holder,
         grants: grants.map(parseGrant),
         expiresAt: Math.floor(Date.now() / 1000) + seconds,
         writeLimit: limit ?? null,

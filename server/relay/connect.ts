@@ -34,16 +34,19 @@ function optionWord(name: string, value: string): string {
 /**
  * Logs in with pg, which knows every way PostgreSQL authenticates, then takes its socket over for the relay.
  * @param settings startup parameters of the client besides user and database
+ * @param replication for a connection that takes replication commands too
  * @throws pg's DatabaseError (with `code`) when the read model refuses, e.g. an unknown setting
  */
 export async function connectBackend(
   target: ReadModelConnection,
   settings: ReadonlyMap<string, string>,
+  replication?: 'database',
 ): Promise<BackendConnection> {
   const words: string[] = [];
   for (const [name, value] of settings) words.push(name === 'options' ? value : optionWord(name, value));
   const client = new pg.Client({
     ...target,
+    ...(replication === undefined ? {} : { replication }),
     ...(words.length > 0 ? { options: words.join(' ') } : {}),
     connectionTimeoutMillis: 10_000,
   });

@@ -17,7 +17,14 @@ import type {
   Writer,
 } from '../../engine/types.js';
 import type { ViewDraft } from '../../readmodel/index.js';
-import type { SessionEngine, SessionPreview, SessionReadModel } from '../ports.js';
+import type {
+  Renewal,
+  SessionEngine,
+  SessionPreview,
+  SessionReadModel,
+  SessionReplication,
+  SlotUse,
+} from '../ports.js';
 import { compareStates } from '../statements/compare.js';
 import { packAppended, packState, unpackAppend, type Packed } from './pack.js';
 
@@ -30,6 +37,7 @@ export interface Preview extends SessionPreview {
 export interface Called {
   readonly engine: Omit<SessionEngine, 'preview'> & { preview(): Promise<Preview> };
   readonly readModel: SessionReadModel;
+  readonly replication: SessionReplication;
 }
 
 /** A checkpoint whose root is hex: buffers lose their class on the way. */
@@ -51,7 +59,7 @@ export interface PreviewAdded {
 }
 
 /** The calls of one thread; `previews` are the transactions its sessions have open. */
-export function engineCalls({ engine, readModel }: Called, previews: Map<number, Preview>) {
+export function engineCalls({ engine, readModel, replication }: Called, previews: Map<number, Preview>) {
   let lastPreview = 0;
   return {
     commit: async (_: AbortSignal, packed: Packed, durable: boolean): Promise<Packed> => {
@@ -116,6 +124,26 @@ export function engineCalls({ engine, readModel }: Called, previews: Map<number,
     fillViews: (signal: AbortSignal, names: readonly string[]) => readModel.fillViews(names, { signal }),
     refreshView: (signal: AbortSignal, name: string, withData: boolean) =>
       readModel.refreshView(name, withData, { signal }),
+    ...replicationCalls(replication),
+  };
+}
+
+function replicationCalls(replication: SessionReplication) {
+  return {
+    replicationRoleFor: (_: AbortSignal, grants: readonly Grant[]) => replication.roleFor(grants),
+    replicationStanding: () => replication.standing(),
+    slotAnnounce: (_: AbortSignal, name: string, holder: string, kind: 'temporary' | 'one' | 'twoPhase') =>
+      replication.announce(name, holder, kind),
+    slotAnnounced: (_: AbortSignal, name: string, incarnation: string | null) =>
+      replication.announced(name, incarnation),
+    slotDroppable: (_: AbortSignal, name: string, holder: string, admin: boolean) =>
+      replication.droppable(name, holder, admin),
+    slotDropped: (_: AbortSignal, name: string) => replication.dropped(name),
+    slotOpen: (_: AbortSignal, use: SlotUse) => replication.open(use),
+    slotFollow: (signal: AbortSignal, name: string, opened: Renewal) =>
+      replication.follow(name, opened, signal),
+    slotFlushed: (_: AbortSignal, name: string, incarnation: string, lsn: bigint) =>
+      replication.flushed(name, incarnation, lsn),
   };
 }
 

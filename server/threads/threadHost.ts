@@ -4,6 +4,7 @@ import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { Engine } from '../../engine/engine.js';
 import type { Logger, ReadModel } from '../../readmodel/index.js';
 import type { SessionHost, TlsPair } from '../host.js';
+import type { SessionReplication } from '../ports.js';
 import { encodeErrorResponse } from '../protocol/backend/error.js';
 import type { CancelRequest } from '../protocol/startup.js';
 import { fromPlain } from './errors.js';
@@ -20,6 +21,7 @@ const GOODBYE_MS = 5000;
 export interface ThreadHostOptions {
   readonly engine: Engine;
   readonly readModel: ReadModel;
+  readonly replication: SessionReplication;
   readonly threads: number;
   readonly tls: TlsPair | null;
   readonly maxBackends: number;
@@ -135,7 +137,7 @@ export class ThreadHost implements SessionHost {
   }
 
   private start(slot: number): SessionThread {
-    const { engine, readModel, tls, maxBackends, authenticationMs } = this.options;
+    const { engine, readModel, replication, tls, maxBackends, authenticationMs } = this.options;
     const { host, port, database } = readModel.connection({ user: '', password: '' });
     const thread: SessionThread = new SessionThread(
       slot,
@@ -151,7 +153,7 @@ export class ThreadHost implements SessionHost {
         revoked: engine.tokens.revokedIds,
         newsCount: this.progress.news,
       },
-      { engine, readModel },
+      { engine, readModel, replication },
       {
         message: (message) => this.receive(thread, message),
         ended: (reason) => this.ended(thread, reason),

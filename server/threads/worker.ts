@@ -10,6 +10,7 @@ import type { FromThread, LogLevel, ThreadData, ToThread } from './messages.js';
 import { NewsReader } from './news.js';
 import { RemoteEngine } from './remoteEngine.js';
 import { RemoteReadModel } from './remoteReadModel.js';
+import { RemoteReplication } from './remoteReplication.js';
 import { Progress, SharedPlaces } from './shared.js';
 
 function send(message: FromThread): void {
@@ -33,6 +34,7 @@ function serve(data: ThreadData): (message: ToThread) => void {
   const host = new LocalHost({
     engine: new RemoteEngine(client, progress, news, data.verifierKey),
     readModel,
+    replication: new RemoteReplication(client),
     tls: data.tls,
     authenticationMs: data.authenticationMs,
     places: new SharedPlaces(data.places, data.slot, data.maxBackends, () => send({ kind: 'ask' })),

@@ -33,6 +33,9 @@ export function buildIfStale(): void {
 
 export interface ServerProcess {
   readonly process: ChildProcess;
+  readonly port: number;
+  /** An admin's. */
+  readonly token: string;
   connect(config?: pg.ClientConfig): Promise<pg.Client>;
   /** kill -9; resolves once it is gone. */
   kill(): Promise<void>;
@@ -63,6 +66,8 @@ export async function startServerProcess(directory: string, keys: StoreKeys): Pr
   };
   return {
     process: child,
+    port,
+    token,
     async connect(config = {}) {
       const client = new pg.Client({
         host: '127.0.0.1',

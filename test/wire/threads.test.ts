@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Listener } from '../../server/listener.js';
+import { Slots } from '../../server/replication/slots.js';
 import { ThreadHost } from '../../server/threads/threadHost.js';
 import { startTestServer, type TestServer } from '../harness.js';
 
@@ -26,6 +27,7 @@ async function startThreads(
   const host = await ThreadHost.start({
     engine,
     readModel,
+    replication: new Slots(server.directory, { engine, readModel, logger }),
     threads: 2,
     tls: null,
     maxBackends: options.maxBackends ?? 20,
