@@ -13,6 +13,7 @@ const server = await startServer({
   port: 0,
   socketDirectory: null,
   tls: null,
+  sessionThreads: Number(process.env.EVENTFUL_TEST_SESSION_THREADS ?? 0),
   segmentBytes: Number(process.env.SEGMENT_BYTES ?? 262_144),
   logger: { info() {}, warn() {}, error: (context, message) => console.error(message, context) },
 });

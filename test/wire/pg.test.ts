@@ -248,3 +248,17 @@ describe('concurrency', () => {
     await Promise.all(clients.map((c) => c.end()));
   });
 });
+
+it('CALL verify tells how many checkpoints it held against the store', async () => {
+  const count = async (): Promise<number> =>
+    Number((await client.query<{ checkpoints: string }>('CALL verify()')).rows[0]?.checkpoints);
+  await client.query('CALL checkpoint()');
+  const before = await count();
+  expect(before).toBeGreaterThan(0);
+  const { rows } = await client.query('SELECT count(*)::int AS n FROM eventful.checkpoints');
+  // A timer may have made one in between.
+  expect([before, before + 1]).toContain((rows[0] as { n: number }).n);
+  await client.query(UPDATE, ['checked', 'x']);
+  await client.query('CALL checkpoint()');
+  expect(await count()).toBeGreaterThan(before);
+});
