@@ -15,7 +15,7 @@ import type { Dialect } from './dialect.js';
 import type { DirectReads } from './directReads.js';
 import { UNMOVED } from './errors.js';
 import type { Prepared } from './prepared.js';
-import { engineRows, overlaid, overlayRows, rewrite } from './rewriting.js';
+import { engineRows, inlineRead, overlaid, overlayRows, rewrite } from './rewriting.js';
 import type { SessionState } from './state.js';
 
 const OVERLAY = 'eventful overlay';
@@ -121,6 +121,12 @@ export class RelayedStatements {
       if (statement.engineRelations.length > 0 || changed.length > 0) {
         await state.relayAnswered();
         if (state.skipToSync || state.relayFailed) return null;
+        if (statement.form === 'copy') {
+          await this.prepareCopy(statement);
+          sent = rewriteBind(message, { statement: OVERLAY });
+          (await state.relayReady()).send(encodeBind(sent), 'bind', state.forward(map));
+          return null;
+        }
         const rows = await engineRows(state, statement, parametersOf(message, prepared.types ?? []));
         const extraText = changed.length > 0 ? [...rows.json, ...overlayRows(state, statement)] : rows.json;
         notes = rows.notes;
@@ -134,6 +140,19 @@ export class RelayedStatements {
     const relay = await state.relayReady();
     relay.send(encodeBind(sent), 'bind', state.forward(map));
     return notes;
+  }
+
+  /** COPY … TO takes no parameters: its rows stand in the text, made anew for each Bind. */
+  private async prepareCopy(statement: ReadStatement): Promise<void> {
+    const { state } = this;
+    const { sql, map } = await inlineRead(state, statement);
+    const relay = await state.relayReady();
+    relay.send(encodeClose({ target: 'statement', name: OVERLAY }), 'close', state.hidden(map));
+    relay.send(
+      encodeParse({ statement: OVERLAY, text: sql, parameterTypes: [] }),
+      'parse',
+      state.hidden(map),
+    );
   }
 
   /** The same statement over the transaction's own states; made anew for each Bind, since those change. */

@@ -188,6 +188,12 @@ describe('COPY', () => {
       const query = `SELECT name, version::int FROM ${from} WHERE aggregate_id = 'out'`;
       const whole = ['H', 'c', 'C', 'Z'];
       expect(await out(`COPY (${query}) TO STDOUT`)).toEqual([whole, Buffer.from('a,b\t1\n')]);
+      const raw = await RawClient.ready(server.port, server.token);
+      for (let twice = 0; twice < 2; twice++) {
+        const extended = [m.parse(`COPY (${query}) TO STDOUT`), m.bind(), m.execute(), m.sync()];
+        expect(await raw.run(...extended)).toEqual(['1', '2', 'H', 'd', 'c', 'C:COPY 1', 'Z:I']);
+      }
+      raw.close();
       const csv = Buffer.from('name,version\n"a,b",1\n');
       expect(await out(`COPY (${query}) TO STDOUT (FORMAT csv, HEADER)`)).toEqual([whole, csv]);
       const [letters, binary] = await out(`COPY (${query}) TO STDOUT (FORMAT binary)`);
