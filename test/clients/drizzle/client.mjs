@@ -138,7 +138,12 @@ async function client(driver, db) {
 
   await run('history and events, a view joined', async () => {
     const rows = await db
-      .select({ version: history.version, name: history.lastName, type: event.eventType, said: event.payload })
+      .select({
+        version: history.version,
+        name: history.lastName,
+        type: event.eventType,
+        said: event.payload,
+      })
       .from(history)
       .innerJoin(event, and(eq(event.aggregateId, history.aggregateId), eq(event.version, history.version)))
       .where(and(eq(history.aggregateId, own), inArray(history.version, [1, 2])))
@@ -196,7 +201,9 @@ async function client(driver, db) {
     assert.deepEqual(
       [
         await stateOf(db.insert(patient).values(row)),
-        await stateOf(db.insert(patient).values(row).onConflictDoUpdate({ target: patient.aggregateId, set: row })),
+        await stateOf(
+          db.insert(patient).values(row).onConflictDoUpdate({ target: patient.aggregateId, set: row }),
+        ),
         await stateOf(db.update(patient).set({ visits: 1 }).where(mine)),
         await stateOf(db.delete(patient).where(mine)),
       ],
@@ -273,6 +280,8 @@ await check('drizzle-kit pull writes the tables and views it finds', async () =>
     assert.equal(status, 0, `${stdout}${stderr}`);
     const written = readFileSync(join(out, 'schema.ts'), 'utf8');
     assert.match(written, /export const patient = pgTable\("patient"/);
+    // Without the key: drizzle-kit looks for it where PostgreSQL shows it to a table's owner alone.
+    assert.match(written, /aggregateId: text\("aggregate_id"\)\.notNull\(\)/);
     assert.match(written, /weight: numeric\(\{ precision: 8, scale: {2}3 \}\)/);
     assert.match(written, /admittedAt: timestamp\("admitted_at", \{ withTimezone: true/);
     assert.match(written, /export const patientHistory = pgView\("patient_history"/);

@@ -11,8 +11,7 @@ const { version } = lock.packages['node_modules/kysely'];
 const ID = 'kysely-1';
 const ADMITTED = new Date('2026-01-02T03:04:05.678Z');
 
-const dialect = () =>
-  new PostgresDialect({ pool: new pg.Pool({ ssl: false, max: 4 }), cursor: Cursor });
+const dialect = () => new PostgresDialect({ pool: new pg.Pool({ ssl: false, max: 4 }), cursor: Cursor });
 const db = new Kysely({ dialect: dialect() });
 const update = (on, id, name) =>
   sql`INSERT INTO patient EVENTS patient_updated (aggregate_id, last_name) VALUES (${id}, ${name})
@@ -47,8 +46,7 @@ await check('append again', async () => {
 });
 
 await check('append without RETURNING: numAffectedRows', async () => {
-  const result =
-    await sql`INSERT INTO patient EVENTS patient_updated (aggregate_id, visits)
+  const result = await sql`INSERT INTO patient EVENTS patient_updated (aggregate_id, visits)
       VALUES ('kysely-2', 1), ('kysely-2', 2)`.execute(db);
   assert.equal(result.numAffectedRows, 2n);
 });

@@ -23,8 +23,7 @@ async function stateOf(promise) {
 const update = (on, id, name) =>
   on.$queryRaw`INSERT INTO patient EVENTS patient_updated (aggregate_id, last_name) VALUES (${id}, ${name})
     RETURNING version, position, event_id`.then(([row]) => row);
-const nameOf = (on, id) =>
-  on.patient.findUnique({ where: { aggregateId: id } }).then((row) => row?.lastName);
+const nameOf = (on, id) => on.patient.findUnique({ where: { aggregateId: id } }).then((row) => row?.lastName);
 const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
 let first;
 let between;
@@ -84,7 +83,10 @@ await check('history and events, by a relation and raw', async () => {
 
 await check('findMany: filters, order, paging, a cursor', async () => {
   for (const n of [1, 2, 3, 4]) await update(db, `prisma-page-${n}`, `Name ${n}`);
-  const where = { aggregateId: { startsWith: 'prisma-page-' }, lastName: { contains: 'NAME', mode: 'insensitive' } };
+  const where = {
+    aggregateId: { startsWith: 'prisma-page-' },
+    lastName: { contains: 'NAME', mode: 'insensitive' },
+  };
   const page = await db.patient.findMany({ where, orderBy: { aggregateId: 'asc' }, skip: 1, take: 2 });
   assert.deepEqual(
     page.map(({ lastName }) => lastName),
