@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"runtime/debug"
 	"strconv"
@@ -132,8 +133,19 @@ func seed() error {
 			return err
 		}
 	}
-	_, err := pq.Exec(`INSERT INTO patient EVENTS patient_updated (aggregate_id, last_name) VALUES ('grafana-01', 'Lovelace')`)
-	return err
+	if _, err := pq.Exec(`INSERT INTO patient EVENTS patient_updated (aggregate_id, last_name) VALUES ('grafana-01', 'Lovelace')`); err != nil {
+		return err
+	}
+	// Grafana connects with a token that only reads; both drivers take it from here.
+	var token, id string
+	var expires any
+	if err := pq.QueryRow(`CALL token_generate('service', 'grafana', 'read:*:*')`).Scan(&token, &id, &expires); err != nil {
+		return err
+	}
+	if err := os.Setenv("PGPASSWORD", token); err != nil {
+		return err
+	}
+	return connect()
 }
 
 const mine = " aggregate_id LIKE 'grafana-%' "
@@ -301,12 +313,16 @@ func refusals() {
 	})
 }
 
-func main() {
-	var err error
+func connect() (err error) {
 	if pq, err = sql.Open("postgres", ""); err != nil {
-		panic(err)
+		return err
 	}
-	if pgx, err = pgconn.Connect(ctx, ""); err != nil {
+	pgx, err = pgconn.Connect(ctx, "")
+	return err
+}
+
+func main() {
+	if err := connect(); err != nil {
 		panic(err)
 	}
 	checks.Check("append what the panels show", seed)

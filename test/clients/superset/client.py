@@ -18,7 +18,7 @@ import psycopg2  # noqa: E402
 
 from checks import ADMITTED, FIELDS, ROW, check, finish, same  # noqa: E402
 
-HOST, PORT, TOKEN = (os.environ[name] for name in ("PGHOST", "PGPORT", "PGPASSWORD"))
+HOST, PORT = os.environ["PGHOST"], os.environ["PGPORT"]
 URI = f"postgresql+psycopg2://superset:{{}}@{HOST}:{PORT}/eventful"
 OWN = "superset-"
 NUMBER, STRING, TEMPORAL, BOOLEAN = range(4)
@@ -26,7 +26,7 @@ NUMBER, STRING, TEMPORAL, BOOLEAN = range(4)
 
 
 def seed():
-    """Twelve patients, admitted a month apart; every third smokes; the first one is renamed."""
+    """Twelve patients, admitted a month apart; every third smokes; the first one is renamed. Returns a token that only reads."""
     connection = psycopg2.connect("")
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -38,7 +38,10 @@ def seed():
                 (f"{OWN}{month:02}", *values),
             )
         cursor.execute(f"INSERT INTO patient EVENTS patient_updated (aggregate_id, last_name) VALUES ('{OWN}01', 'Lovelace')")
+        cursor.execute("CALL token_generate('service', 'superset', 'read:*:*')")
+        (token, *_) = cursor.fetchone()
     connection.close()
+    return token
 
 
 def start():
@@ -57,7 +60,7 @@ def start():
     return app.test_client()
 
 
-seed()
+TOKEN = seed()
 HTTP = start()
 LOGIN = HTTP.post("/api/v1/security/login", json={"username": "ana", "password": "ana", "provider": "db"}).json
 HEADERS = {"Authorization": f"Bearer {LOGIN['access_token']}"}

@@ -20,6 +20,7 @@ import org.postgresql.util.PGobject;
 public final class Metabase extends Checks {
   private static final OffsetDateTime ADMITTED = OffsetDateTime.of(2026, 1, 2, 3, 4, 5, 678_901_000, ZoneOffset.UTC);
   private static Connection connection;
+  private static String token;
 
   /** A question: read only, rows in portions, typed by what its result says. */
   private static List<List<Object>> ask(String sql, Object... values) throws SQLException {
@@ -64,12 +65,14 @@ public final class Metabase extends Checks {
       statement.executeBatch();
       writer.createStatement().execute(
           "INSERT INTO patient EVENTS patient_updated (aggregate_id, last_name) VALUES ('metabase-01', 'Lovelace')");
+      // Metabase connects with a token that only reads.
+      token = (String) rows(writer, "CALL token_generate('service', 'metabase', 'read:*:*')").get(0).get(0);
     }
   }
 
   private static void connecting() {
     check("the connection is set as Metabase sets it", () -> {
-      connection = connect("ApplicationName", "Metabase v0.56.0 [3c9f4d6e]");
+      connection = connect("password", token, "ApplicationName", "Metabase v0.56.0 [3c9f4d6e]");
       DatabaseMetaData metadata = connection.getMetaData();
       same(metadata.supportsTransactionIsolationLevel(Connection.TRANSACTION_READ_UNCOMMITTED), true);
       connection.setTransactionIsolation(Connection.TRANSACTION_READ_UNCOMMITTED);
