@@ -11,7 +11,7 @@ go_version() { has go && (cd / && GOTOOLCHAIN=local go env GOVERSION 2>/dev/null
 cargo_version() { has cargo && cargo --version | cut -d ' ' -f 2; }
 in_debian() { apt-cache show "$1" >/dev/null 2>&1; }
 
-rust=1.85
+rust=1.89
 go=1.25.3
 packages=()
 has psql || packages+=(postgresql-client)

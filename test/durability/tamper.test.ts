@@ -74,7 +74,10 @@ async function withStore<T>(
 ): Promise<T> {
   const store = await RocksStore.open(join(directory, 'store'));
   try {
-    return await work(new Repository(new WriteBehindStore(store), openKeyring(directory, origin.keys)), store);
+    return await work(
+      new Repository(new WriteBehindStore(store), openKeyring(directory, origin.keys)),
+      store,
+    );
   } finally {
     await store.flush();
     await store.close();
