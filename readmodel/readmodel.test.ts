@@ -158,6 +158,18 @@ test('row-level security: p-1 is not p-10, prefixes, all types', async () => {
   expect(again).toEqual(first);
 });
 
+test('the key is in information_schema, where tools look for it', async () => {
+  const keys = `SELECT constraint_type, column_name FROM information_schema.table_constraints
+    JOIN information_schema.key_column_usage USING (constraint_name, table_schema, table_name)
+    WHERE table_name = 'patient' AND constraint_type = 'PRIMARY KEY'`;
+  const limited = await connectAs(model, 'read:patient:p-1');
+  for (const client of [reader, limited])
+    expect(await rowsOf(keys, client)).toEqual([
+      { constraint_type: 'PRIMARY KEY', column_name: 'aggregate_id' },
+    ]);
+  await limited.end();
+});
+
 test('a client role can only read', async () => {
   const limited = await connectAs(model, 'read:patient:p-1');
   for (const client of [limited, reader]) {
@@ -173,6 +185,8 @@ test('a client role can only read', async () => {
       'SELECT * FROM patient FOR UPDATE',
       'CREATE TEMP TABLE t (a int)',
       'CREATE TABLE t (a int)',
+      'CREATE TEMP TABLE t (a text REFERENCES patient)',
+      'CREATE TABLE t (a text REFERENCES patient)',
       'CREATE SCHEMA s',
       'CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$',
       'SELECT lo_create(0)',

@@ -205,6 +205,9 @@ function security(type: string): string[] {
        EXECUTE (SELECT coalesce(string_agg(DISTINCT format('GRANT ${group} TO %I WITH INHERIT TRUE, SET FALSE;', role), ' '), 'SELECT')
                 FROM eventful_internal.role_grants WHERE aggregate_type = ${quoteDollarSafe(type)}); END $$`,
     ...grants(relation, type),
+    // information_schema.table_constraints, where many tools look for the key, is for those who could change or refer to the table.
+    // Nobody here may create the table that would refer.
+    `GRANT REFERENCES (aggregate_id) ON ${relation} TO ${READER}, ${ALL_TYPES}, ${group}`,
     `ALTER TABLE ${relation} ENABLE ROW LEVEL SECURITY`,
     `CREATE POLICY everything ON ${relation} FOR SELECT TO ${READER} USING (true)`,
     `CREATE POLICY granted ON ${relation} FOR SELECT TO ${group}, ${ALL_TYPES} USING (

@@ -1,151 +1,19 @@
 #!/usr/bin/env node
 /**
- * Runs real PostgreSQL clients against a real server: `node test/clients/run.mjs [names…] [--json file]`.
- * Each client is installed by its own package manager, here and nowhere else. A client whose toolchain is absent is SKIPPED.
+ * Runs real PostgreSQL clients against a real server:
+ * `node test/clients/run.mjs [names…] [--strict] [--json file] [--markdown file]`.
+ * Each client is installed by its own package manager, here and nowhere else. A client whose toolchain is absent is SKIPPED;
+ * under --strict it has failed. --markdown writes the table between the two marks that the file has for it.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
+import { CLIENTS, at, on } from './clients.mjs';
 import { SCHEMA, startClientServer } from './server.mjs';
 
-const HERE = dirname(fileURLToPath(import.meta.url));
 /** A client that hangs is ended and has failed. */
 const PATIENCE_MS = 5 * 60_000;
-
-const at = (...parts) => join(HERE, ...parts);
-const on = (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
-
-/** Is `made` absent, or older than one of these? */
-function stale(made, ...sources) {
-  if (!existsSync(made)) return true;
-  const { mtimeMs } = statSync(made);
-  return sources.some((source) => statSync(source).mtimeMs > mtimeMs);
-}
-
-function step(directory, command, args, environment = {}) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    cwd: at(directory),
-    encoding: 'utf8',
-    env: { ...process.env, ...environment },
-    maxBuffer: 1 << 28,
-  });
-  if (status === 0) return;
-  throw new Error(`${command} ${args[0]}: ${(error?.message ?? `${stdout}${stderr}`).trim().slice(-2000)}`);
-}
-
-const npm = (directory) => ({
-  needs: ['npm'],
-  directory,
-  install() {
-    if (stale(at(directory, 'node_modules', '.package-lock.json'), at(directory, 'package-lock.json')))
-      step(directory, 'npm', ['ci', '--no-audit', '--no-fund']);
-  },
-  command: [process.execPath, 'client.mjs'],
-});
-
-const python = (script, more = {}) => ({
-  needs: ['python3'],
-  directory: 'python',
-  install() {
-    const done = at('python', 'venv', 'installed');
-    if (!stale(done, at('python', 'requirements.txt'))) return;
-    step('python', 'python3', ['-m', 'venv', '--clear', 'venv']);
-    step('python', at('python', 'venv', 'bin', 'pip'), [
-      'install',
-      '--quiet',
-      '--disable-pip-version-check',
-      '-r',
-      'requirements.txt',
-    ]);
-    writeFileSync(done, '');
-  },
-  command: [at('python', 'venv', 'bin', 'python'), script],
-  ...more,
-});
-
-const GO = { GOPATH: at('go', '.gopath'), GOFLAGS: '-modcacherw' };
-const go = (name) => ({
-  needs: ['go'],
-  directory: 'go',
-  // Always: the toolchain knows what has changed.
-  install: () => step('go', 'go', ['build', '-o', `.bin/${name}`, `./${name}`], GO),
-  command: [at('go', '.bin', name)],
-});
-
-const rust = (name) => ({
-  needs: ['cargo'],
-  directory: 'rust',
-  install: () =>
-    step('rust', 'cargo', ['build', '--quiet', '--locked', '--bin', name], {
-      CARGO_HOME: at('rust', '.cargo'),
-    }),
-  command: [at('rust', 'target', 'debug', name)],
-});
-
-/** Debian's own packages, unpacked here instead of installed. */
-const DRIVERS = ['odbc-postgresql', 'unixodbc', 'libodbc2', 'libodbcinst2', 'odbcinst', 'libltdl7', 'libpq5'];
-const odbc = at('odbc', '.odbc');
-const libraries = join(odbc, 'usr', 'lib', 'x86_64-linux-gnu');
-const psqlodbc = python('../odbc/client.py', {
-  needs: ['python3', 'apt-get', 'dpkg'],
-  environment: {
-    ODBCSYSINI: odbc,
-    LD_LIBRARY_PATH: libraries,
-    ODBC_DRIVER: join(libraries, 'odbc', 'psqlodbcw.so'),
-    ISQL: join(odbc, 'usr', 'bin', 'isql'),
-  },
-});
-const installPython = psqlodbc.install;
-psqlodbc.install = () => {
-  installPython();
-  if (existsSync(join(libraries, 'odbc', 'psqlodbcw.so'))) return;
-  mkdirSync(odbc, { recursive: true });
-  try {
-    step('odbc/.odbc', 'apt-get', ['download', ...DRIVERS]);
-  } catch {
-    step('odbc/.odbc', 'apt-get', ['update']);
-    step('odbc/.odbc', 'apt-get', ['download', ...DRIVERS]);
-  }
-  for (const file of readdirSync(odbc).filter((name) => name.endsWith('.deb')))
-    step('odbc/.odbc', 'dpkg', ['-x', file, '.']);
-  writeFileSync(
-    join(odbc, 'odbcinst.ini'),
-    `[PostgreSQL]\nDriver=${join(libraries, 'odbc', 'psqlodbcw.so')}\n`,
-  );
-};
-
-const CLIENTS = {
-  'node-pg': npm('node-pg'),
-  psycopg: python('client_psycopg.py'),
-  asyncpg: python('client_asyncpg.py'),
-  psycopg2: python('client_psycopg2.py'),
-  pgjdbc: {
-    needs: ['mvn', 'java'],
-    directory: 'java',
-    install() {
-      const source = at('java', 'src', 'main', 'java', 'Client.java');
-      if (stale(at('java', 'target', 'classes', 'Client.class'), source, at('java', 'pom.xml')))
-        step('java', 'mvn', ['-q', '-B', '-Dmaven.repo.local=.m2', 'compile']);
-    },
-    command: ['java', '-cp', 'target/classes:target/lib/*', 'Client'],
-  },
-  pgx: go('pgx'),
-  libpq: go('libpq'),
-  sqlalchemy: python('client_sqlalchemy.py'),
-  'tokio-postgres': rust('tokio-postgres'),
-  sqlx: rust('sqlx'),
-  'postgres-js': npm('postgres-js'),
-  psql: {
-    needs: ['psql'],
-    directory: 'psql',
-    install: () => undefined,
-    command: [process.execPath, 'client.mjs'],
-  },
-  psqlodbc,
-};
 
 /** @returns the exit code and what the client said, line by line */
 function run({ directory, command: [program, ...args], environment: more = {} }, environment) {
@@ -182,7 +50,11 @@ async function test(name, environment) {
     seconds: 0,
   };
   const absent = client.needs.filter((program) => !on(program));
-  if (absent.length > 0) return { ...result, status: 'SKIPPED', version: `no ${absent.join(', ')} here` };
+  if (absent.length > 0) {
+    const missing = `no ${absent.join(', ')} here`;
+    if (!options.strict) return { ...result, status: 'SKIPPED', version: missing };
+    return { ...result, status: 'FAILED', failed: 1, failures: [missing] };
+  }
   const began = performance.now();
   const elapsed = () => Math.round((performance.now() - began) / 100) / 10;
   try {
@@ -212,24 +84,37 @@ async function test(name, environment) {
   return result;
 }
 
-function table(results) {
-  const rows = [
-    ['client', 'checks passed', 'failed', 'seconds', 'version'],
-    ...results.map(({ client, status, passed, failed, seconds, version }) =>
-      status === 'SKIPPED'
-        ? [client, 'SKIPPED', '', '', version]
-        : [client, `${passed}`, `${failed}`, seconds.toFixed(1), version],
-    ),
-  ];
+function table(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   const line = (row) => `| ${row.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`;
   const rule = `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`;
   return [line(rows[0]), rule, ...rows.slice(1).map(line)].join('\n');
 }
 
+const counts = ({ status, passed, failed }) =>
+  status === 'SKIPPED' ? ['SKIPPED', ''] : [`${passed}`, `${failed}`];
+
+/** Replaces what stands between the marks of `file`. */
+function writeMarkdown(file, results) {
+  const mark = (name) => `<!-- ${name} of \`npm run test:clients\` -->`;
+  const text = readFileSync(file, 'utf8');
+  const [from, to] = [text.indexOf(mark('begin')), text.indexOf(mark('end'))];
+  if (from < 0 || to < from)
+    throw new Error(`${file} has no line ${mark('begin')} with ${mark('end')} behind it`);
+  const rows = results.map((result) => [result.client, result.version, ...counts(result)]);
+  const figures = `${table([['client', 'version', 'checks passed', 'failed'], ...rows])}\n\n${summary(results)}, Node.js ${process.versions.node}.\n`;
+  writeFileSync(file, `${text.slice(0, from)}${mark('begin')}\n${figures}${text.slice(to)}`);
+}
+
+function summary(results) {
+  const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+  const skipped = results.filter(({ status }) => status === 'SKIPPED').length;
+  return `${sum('passed')} passed, ${sum('failed')} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`;
+}
+
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'string' } },
+  options: { strict: { type: 'boolean' }, json: { type: 'string' }, markdown: { type: 'string' } },
 });
 const names = positionals.length > 0 ? positionals : Object.keys(CLIENTS);
 const unknown = names.filter((name) => !Object.hasOwn(CLIENTS, name));
@@ -262,14 +147,22 @@ try {
       `${name}: ${result.status} (installed in ${result.installSeconds} s, ran for ${result.seconds} s)`,
     );
     for (const failure of result.failures) console.error(`  not ok ${failure}`);
+    // After each client: whoever ends this run early still has what was found.
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`);
   }
 } finally {
   await server.stop();
 }
 
-const sum = (key) => results.reduce((total, result) => total + result[key], 0);
-console.log(table(results));
-const skipped = results.filter(({ status }) => status === 'SKIPPED').length;
-console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`);
-if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`);
-process.exit(sum('failed') === 0 && sum('passed') > 0 ? 0 : 1);
+const rows = results.map((result) => [
+  result.client,
+  ...counts(result),
+  result.seconds.toFixed(1),
+  result.version,
+]);
+console.log(table([['client', 'checks passed', 'failed', 'seconds', 'version'], ...rows]));
+console.log(summary(results));
+if (options.markdown !== undefined) writeMarkdown(options.markdown, results);
+process.exit(
+  results.every(({ status }) => status !== 'FAILED') && results.some(({ passed }) => passed > 0) ? 0 : 1,
+);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { check, finish } from '../checks.mjs';
 
 const ID = 'psql-1';
+const [version] = spawnSync('psql', ['--version'], { encoding: 'utf8' }).stdout.match(/\d+\.\d+/) ?? ['?'];
 
 /** What psql prints, errors among it. */
 function psql(script, args = []) {
@@ -60,7 +61,13 @@ await check('AS OF VERSION, TIMESTAMP and POSITION with \\gset', () => {
   assert.deepEqual(said, ['King', 'King', 'King']);
 });
 
-await check('\\bind is left out: psql 15 has none; PREPARE and EXECUTE', () => {
+await check('PREPARE and EXECUTE; \\bind where psql has it', () => {
+  // psql 15 has none.
+  if (Number(version) >= 16)
+    assert.deepEqual(
+      rows(`SELECT last_name FROM patient AS OF VERSION $1 WHERE aggregate_id = $2 \\bind 1 '${ID}' \\g`),
+      ['King'],
+    );
   assert.deepEqual(
     rows(
       `PREPARE one AS SELECT last_name FROM patient WHERE aggregate_id = $1; EXECUTE one('${ID}'); DEALLOCATE one;`,
@@ -136,7 +143,18 @@ await check('\\gdesc of state, past, append', () => {
   );
 });
 
-await check('\\gexec, \\gx, \\crosstabview, \\watch', () => {
+await check('\\watch asks again and again', () => {
+  // It goes on until it is interrupted.
+  const { stdout } = spawnSync('psql', ['-X', '-q', '-A', '-t'], {
+    input: `SELECT last_name FROM patient WHERE aggregate_id = '${ID}' \\watch 0.2`,
+    encoding: 'utf8',
+    timeout: 1500,
+    killSignal: 'SIGINT',
+  });
+  assert.ok(stdout.split('\n').filter((line) => line === 'Lovelace').length >= 2, stdout);
+});
+
+await check('\\gexec, \\gx, \\crosstabview', () => {
   assert.deepEqual(
     rows(
       `SELECT format('SELECT %L::text FROM patient AS OF VERSION 1 WHERE aggregate_id = %L', n, '${ID}') FROM generate_series(1, 2) n \\gexec`,
@@ -336,5 +354,4 @@ await check('tab completion asks only what can be answered', () => {
   assert.deepEqual(rows(asked), ['patient|', 'patient_events|', 'patient_history|']);
 });
 
-const [version] = spawnSync('psql', ['--version'], { encoding: 'utf8' }).stdout.match(/\d+\.\d+/) ?? ['?'];
 finish(`psql ${version}`);

@@ -6,7 +6,6 @@ import java.math.BigDecimal;
 import java.sql.BatchUpdateException;
 import java.sql.Connection;
 import java.sql.DatabaseMetaData;
-import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.ResultSetMetaData;
@@ -19,8 +18,6 @@ import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Objects;
-import java.util.Properties;
 import java.util.UUID;
 import org.postgresql.PGConnection;
 import org.postgresql.PGNotification;
@@ -28,7 +25,7 @@ import org.postgresql.PGStatement;
 import org.postgresql.copy.CopyManager;
 
 /** pgjdbc: metadata in full, server-prepared statements with binary transfer, cursors by fetch size, batches, COPY. */
-public final class Client {
+public final class Client extends Checks {
   private static final String ID = "pgjdbc-1";
   private static final String CREATED =
       "INSERT INTO patient EVENTS patient_created (aggregate_id, first_name, last_name, birthdate, weight,"
@@ -39,77 +36,10 @@ public final class Client {
       OffsetDateTime.of(2026, 1, 2, 3, 4, 5, 678_901_000, ZoneOffset.UTC);
   private static final LocalDate BIRTH = LocalDate.of(1815, 12, 10);
 
-  private static int failed = 0;
   private static Connection connection;
   private static long position;
   private static UUID eventId;
   private static OffsetDateTime between;
-
-  private interface Body {
-    void run() throws Exception;
-  }
-
-  private static void check(String name, Body body) {
-    try {
-      body.run();
-      System.out.println("ok " + name);
-    } catch (Throwable error) {
-      failed++;
-      String state = error instanceof SQLException sql ? sql.getSQLState() + " " : "";
-      StackTraceElement at =
-          Arrays.stream(error.getStackTrace())
-              .filter(frame -> frame.getClassName().equals("Client") && !frame.getMethodName().equals("same"))
-              .findFirst()
-              .orElse(null);
-      System.out.println("not ok " + name + ": " + state + String.valueOf(error).replaceAll("\\s+", " ")
-          + (at == null ? "" : " (line " + at.getLineNumber() + ")"));
-    }
-  }
-
-  private static void same(Object actual, Object expected) {
-    if (!Objects.equals(actual, expected))
-      throw new AssertionError("expected " + expected + ", got " + actual);
-  }
-
-  private static SQLException fails(String state, Body body) throws Exception {
-    try {
-      body.run();
-    } catch (SQLException error) {
-      same(error.getSQLState(), state);
-      return error;
-    }
-    throw new AssertionError("no error where " + state + " was due");
-  }
-
-  private static Connection connect(String... settings) throws SQLException {
-    Properties properties = new Properties();
-    properties.put("user", System.getenv("PGUSER"));
-    properties.put("password", System.getenv("PGPASSWORD"));
-    properties.put("sslmode", "disable");
-    for (int i = 0; i < settings.length; i += 2) properties.put(settings[i], settings[i + 1]);
-    String url = "jdbc:postgresql://" + System.getenv("PGHOST") + ":" + System.getenv("PGPORT") + "/" + System.getenv("PGDATABASE");
-    return DriverManager.getConnection(url, properties);
-  }
-
-  private static List<List<Object>> rows(Connection on, String sql, Object... values) throws SQLException {
-    try (PreparedStatement statement = on.prepareStatement(sql)) {
-      for (int i = 0; i < values.length; i++) statement.setObject(i + 1, values[i]);
-      try (ResultSet result = statement.executeQuery()) {
-        return read(result);
-      }
-    }
-  }
-
-  private static List<List<Object>> read(ResultSet result) throws SQLException {
-    List<List<Object>> rows = new ArrayList<>();
-    int columns = result.getMetaData().getColumnCount();
-    while (result.next()) {
-      List<Object> row = new ArrayList<>();
-      for (int column = 1; column <= columns; column++) row.add(result.getObject(column));
-      rows.add(row);
-    }
-    return rows;
-  }
 
   private static List<List<Object>> rows(String sql, Object... values) throws SQLException {
     return rows(connection, sql, values);
@@ -665,8 +595,6 @@ public final class Client {
     others();
     metadata();
     connection.close();
-    System.out.println("# version " + connection.getClass().getPackage().getImplementationTitle() + " " + org.postgresql.util.DriverInfo.DRIVER_VERSION
-        + ", Java " + System.getProperty("java.version"));
-    System.exit(failed == 0 ? 0 : 1);
+    finish(connection.getClass().getPackage().getImplementationTitle() + " " + org.postgresql.util.DriverInfo.DRIVER_VERSION);
   }
 }
