@@ -5,9 +5,11 @@ import type { Section } from './measure.js';
 import { HELP, parseOptions, type Options, type Workload } from './options.js';
 import { findProgram } from './load/pgbench.js';
 import { stopEverything, withPeers } from './peers/peers.js';
+import { redacted, type OtherAbout } from './peers/others.js';
 import { chart } from './report/chart.js';
 import { describeMachine, fdatasyncRate, type Machine } from './report/machine.js';
 import { page, type Results } from './report/page.js';
+import { profile } from './profile/run.js';
 import { soak } from './soak.js';
 import { appends, expected, projector } from './workloads/appends.js';
 import { bulk } from './workloads/bulk.js';
@@ -48,11 +50,17 @@ const GROUPS: readonly (readonly [ids: readonly Workload[], run: Run])[] = [
   [['l'], growth],
 ];
 
+function withoutPasswords(options: Options): object {
+  const peerUrls = options.peerUrls.map(({ name, url }) => ({ name, url: redacted(url) }));
+  const pgUrl = options.pgUrl === null ? null : redacted(options.pgUrl);
+  return { ...options, only: [...options.only], pgUrl, peerUrls };
+}
+
 function save(results: Results): void {
   const { out } = results.options;
   mkdirSync(out, { recursive: true });
   const { options, ...rest } = results;
-  const plain = { ...rest, options: { ...options, only: [...options.only] } };
+  const plain = { ...rest, options: withoutPasswords(options) };
   writeFileSync(join(out, 'results.json'), `${JSON.stringify(plain, null, 1)}\n`);
   writeFileSync(join(out, 'results.md'), page(results));
   for (const section of results.sections) writeFileSync(join(out, `${section.id}.svg`), chart(section));
@@ -63,12 +71,18 @@ async function runAll(options: Options, machine: Machine, say: Context['say']): 
   const sections: Section[] = [];
   const fdatasyncs: number[] = [];
   const failures: string[] = [];
+  const others = new Map<string, OtherAbout>();
   for (const [ids, run] of GROUPS) {
     if (!ids.some((id) => options.only.has(id))) continue;
     fdatasyncs.push(fdatasyncRate(options.data, PROBE_SECONDS));
     say(`the bare disk: ${Math.round(fdatasyncs[fdatasyncs.length - 1] ?? 0)} fdatasync/s`);
     try {
-      sections.push(...(await withPeers(options, (peers) => run({ options, peers, say }))));
+      sections.push(
+        ...(await withPeers(options, (peers) => {
+          for (const { about } of peers.others) others.set(about.name, about);
+          return run({ options, peers, say });
+        })),
+      );
     } catch (error) {
       // The other workloads still count; the page says what is missing.
       failures.push(`${ids.join(', ')}: ${(error as Error).message.slice(0, 500)}`);
@@ -77,7 +91,16 @@ async function runAll(options: Options, machine: Machine, say: Context['say']): 
   }
   sections.sort((a, b) => a.id.localeCompare(b.id));
   const seconds = (performance.now() - started) / 1000;
-  return { when: new Date().toISOString(), options, machine, fdatasyncs, sections, seconds, failures };
+  return {
+    when: new Date().toISOString(),
+    options,
+    machine,
+    fdatasyncs,
+    sections,
+    seconds,
+    failures,
+    others: [...others.values()],
+  };
 }
 
 async function main(): Promise<void> {
@@ -95,6 +118,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => void stopEverything().then(() => process.exit(130)));
   if (options.soakSeconds !== null) return soak(options, machine, say);
+  if (options.profile) return profile(options, machine, say);
   const results = await runAll(options, machine, say);
   save(results);
   console.log(page(results));
