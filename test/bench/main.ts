@@ -8,6 +8,7 @@ import { stopEverything, withPeers } from './peers/peers.js';
 import { chart } from './report/chart.js';
 import { describeMachine, fdatasyncRate, type Machine } from './report/machine.js';
 import { page, type Results } from './report/page.js';
+import { profile } from './profile/run.js';
 import { soak } from './soak.js';
 import { appends, expected, projector } from './workloads/appends.js';
 import { bulk } from './workloads/bulk.js';
@@ -95,6 +96,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => void stopEverything().then(() => process.exit(130)));
   if (options.soakSeconds !== null) return soak(options, machine, say);
+  if (options.profile) return profile(options, machine, say);
   const results = await runAll(options, machine, say);
   save(results);
   console.log(page(results));

@@ -16,6 +16,7 @@ export const HELP = `npm run bench -- [flags]
   --quick            2 rounds of 1 s, 20000 events: does it run, not how fast
   --soak 10m         steady load for so long instead of the workloads; writes soak.md
   --rate N           events/s of the soak (default: half of what 8 clients reach)
+  --profile          profile.md and flame graphs of EventfulDB instead of the workloads (--seconds per run)
   --out DIR          where results go (default docs/benchmarks)
   --data DIR         directory on the disk to measure (default /var/tmp)
   --pg-url URL       measure this PostgreSQL instead of the embedded one
@@ -33,6 +34,7 @@ export interface Options {
   readonly quick: boolean;
   readonly soakSeconds: number | null;
   readonly rate: number | null;
+  readonly profile: boolean;
   readonly out: string;
   readonly data: string;
   readonly pgUrl: string | null;
@@ -79,6 +81,7 @@ export function parseOptions(args: readonly string[]): Options | null {
       quick: { type: 'boolean', default: false },
       soak: text,
       rate: text,
+      profile: { type: 'boolean', default: false },
       out: text,
       data: text,
       'pg-url': text,
@@ -110,6 +113,7 @@ export function parseOptions(args: readonly string[]): Options | null {
     quick,
     soakSeconds: values.soak === undefined ? null : duration(values.soak),
     rate: optional('rate'),
+    profile: values.profile,
     out: values.out ?? 'docs/benchmarks',
     data: values.data ?? '/var/tmp',
     pgUrl: values['pg-url'] ?? null,

@@ -34,6 +34,8 @@ export interface PgbenchRun {
   readonly script: string;
   readonly clients: number;
   readonly seconds: number;
+  /** So many of each client instead of a time; `seconds` is then the most it may take. */
+  readonly transactionsPerClient?: number;
   readonly scratch: string;
   readonly variables?: Readonly<Record<string, number>>;
   /** Limits the rate; transactions per second. */
@@ -70,9 +72,13 @@ export async function pgbench(job: PgbenchRun): Promise<PgbenchResult> {
     job.log === undefined
       ? []
       : ['--log', `--log-prefix=${job.log.prefix}`, `--sampling-rate=${job.log.share}`];
+  const length =
+    job.transactionsPerClient === undefined
+      ? ['-T', String(seconds)]
+      : ['-t', String(job.transactionsPerClient)];
   const command = [
     ...[findProgram('pgbench'), '-n', '-M', 'prepared', '-f', file, `--max-tries=${MAX_TRIES}`],
-    ...['-c', String(clients), '-j', String(threads), '-T', String(seconds), ...variables, ...log],
+    ...['-c', String(clients), '-j', String(threads), ...length, ...variables, ...log],
     ...(job.rate === undefined ? [] : ['-R', String(job.rate)]),
     ...['-h', login.host, '-p', String(login.port), '-U', login.user, login.database],
   ];

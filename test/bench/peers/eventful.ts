@@ -8,7 +8,8 @@ import { createKeyring, openKeyring, type StoreKeys } from '../../../engine/inde
 import { removeReadModel } from '../../../readmodel/index.js';
 import { familyCpuSeconds, familyMemory } from '../processes.js';
 import type { Login } from './login.js';
-import type { Proved, Reply, Request, Started, Stats, Verified } from './messages.js';
+import type { Allocated, ThreadCpu } from '../profile/messages.js';
+import type { Proved, Recorded, Reply, Request, Started, Stats, Verified } from './messages.js';
 
 const CHILD = new URL('./eventfulChild.js', import.meta.url);
 const START_TIMEOUT_MS = 120_000;
@@ -101,6 +102,31 @@ export class EventfulPeer {
 
   prove(type: string, ids: readonly string[]): Promise<Proved> {
     return this.ask({ kind: 'prove', type, ids }) as Promise<Proved>;
+  }
+
+  get pid(): number {
+    return this.child?.pid ?? -1;
+  }
+
+  /** Every thread's, until `stopCpu`. */
+  async startCpu(): Promise<void> {
+    await this.ask({ kind: 'record', what: 'cpu' });
+  }
+
+  async stopCpu(): Promise<readonly ThreadCpu[]> {
+    const recorded = (await this.ask({ kind: 'recorded' })) as Recorded;
+    if (recorded.what !== 'cpu') throw new Error('no CPU profile was being recorded');
+    return recorded.threads;
+  }
+
+  async startHeap(): Promise<void> {
+    await this.ask({ kind: 'record', what: 'heap' });
+  }
+
+  async stopHeap(): Promise<Allocated> {
+    const recorded = (await this.ask({ kind: 'recorded' })) as Recorded;
+    if (recorded.what !== 'heap') throw new Error('no allocations were being recorded');
+    return recorded.allocated;
   }
 
   /** Of the server and its read model. */

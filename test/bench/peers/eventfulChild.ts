@@ -7,7 +7,8 @@ import { parseGrant } from '../../../engine/tokens/grants.js';
 import { parseKey } from '../../../engine/index.js';
 import { startServer, type RunningServer } from '../../../server/index.js';
 import { defaultSessionThreads } from '../../../server/sessionThreads.js';
-import type { Proved, Reply, Request, Started, Stats, Verified } from './messages.js';
+import { Recorder } from '../profile/recorder.js';
+import type { Proved, Recorded, Reply, Request, Started, Stats, Verified } from './messages.js';
 
 const TOKEN_SECONDS = 7 * 24 * 3600;
 
@@ -92,6 +93,20 @@ async function prove({ engine }: RunningServer, type: string, ids: readonly stri
   };
 }
 
+let recording: { readonly what: 'cpu' | 'heap'; readonly recorder: Recorder } | null = null;
+
+async function record(what: 'cpu' | 'heap'): Promise<void> {
+  recording = { what, recorder: await Recorder[what]() };
+}
+
+async function recorded(): Promise<Recorded> {
+  if (recording === null) throw new Error('nothing is being recorded');
+  const { what, recorder } = recording;
+  recording = null;
+  if (what === 'cpu') return { what, threads: await recorder.stopCpu() };
+  return { what, allocated: await recorder.stopHeap() };
+}
+
 async function answer(server: RunningServer, request: Request): Promise<unknown> {
   switch (request.kind) {
     case 'stats':
@@ -100,6 +115,10 @@ async function answer(server: RunningServer, request: Request): Promise<unknown>
       return verify(server);
     case 'prove':
       return prove(server, request.type, request.ids);
+    case 'record':
+      return record(request.what);
+    case 'recorded':
+      return recorded();
     case 'stop':
       return server.stop({ removeReadModel: request.removeReadModel });
   }

@@ -1,9 +1,12 @@
 /** What the suite and the EventfulDB process it started say to each other (Node's IPC, as JSON). */
+import type { Allocated, ThreadCpu } from '../profile/messages.js';
 
 export type Request =
   | { readonly kind: 'stats' }
   | { readonly kind: 'verify' }
   | { readonly kind: 'prove'; readonly type: string; readonly ids: readonly string[] }
+  | { readonly kind: 'record'; readonly what: 'cpu' | 'heap' }
+  | { readonly kind: 'recorded' }
   | { readonly kind: 'stop'; readonly removeReadModel: boolean };
 
 export interface Started {
@@ -35,6 +38,11 @@ export interface Proved {
   readonly checkSeconds: number;
   readonly proofBytes: number;
 }
+
+/** What `recorded` answers, after `record` of one or the other. */
+export type Recorded =
+  | { readonly what: 'cpu'; readonly threads: readonly ThreadCpu[] }
+  | { readonly what: 'heap'; readonly allocated: Allocated };
 
 export type Reply =
   { readonly id: number; readonly result: unknown } | { readonly id: number; readonly error: string };

@@ -29,7 +29,13 @@ export async function stopEverything(): Promise<void> {
   await Promise.allSettled([...running].map((stop) => stop()));
 }
 
-export async function withPeers<T>(options: Options, work: (peers: Peers) => Promise<T>): Promise<T> {
+type Keep = <P extends { destroy(): Promise<void> }>(peer: P) => P;
+
+/** A directory for one group of servers; those that are kept end with it. */
+async function withScratch<T>(
+  options: Options,
+  work: (scratch: string, keep: Keep) => Promise<T>,
+): Promise<T> {
   if (stopping) throw new Error('interrupted');
   mkdirSync(options.data, { recursive: true });
   const scratch = mkdtempSync(join(resolve(options.data), 'eventful-bench-'));
@@ -44,16 +50,35 @@ export async function withPeers<T>(options: Options, work: (peers: Peers) => Pro
     })());
   running.add(stop);
   try {
-    const postgres = await PostgresPeer.create(scratch, options.pgUrl);
-    started.push(postgres);
-    const eventful = await EventfulPeer.create(scratch, options.cpuProf);
-    started.push(eventful);
-    await execute(eventful.login, EVENTFUL_SCHEMA);
-    return await work({ eventful, postgres, scratch });
+    return await work(scratch, (peer) => {
+      started.push(peer);
+      return peer;
+    });
   } finally {
     await stop();
     running.delete(stop);
   }
+}
+
+export function withPeers<T>(options: Options, work: (peers: Peers) => Promise<T>): Promise<T> {
+  return withScratch(options, async (scratch, keep) => {
+    const postgres = keep(await PostgresPeer.create(scratch, options.pgUrl));
+    const eventful = keep(await EventfulPeer.create(scratch, options.cpuProf));
+    await execute(eventful.login, EVENTFUL_SCHEMA);
+    return work({ eventful, postgres, scratch });
+  });
+}
+
+/** EventfulDB alone, with the schema made. */
+export function withEventful<T>(
+  options: Options,
+  work: (peer: EventfulPeer, scratch: string) => Promise<T>,
+): Promise<T> {
+  return withScratch(options, async (scratch, keep) => {
+    const eventful = keep(await EventfulPeer.create(scratch, null));
+    await execute(eventful.login, EVENTFUL_SCHEMA);
+    return work(eventful, scratch);
+  });
 }
 
 /** Adds what a run cost the server: CPU per operation. Backends report it when they end, shortly after the client. */
