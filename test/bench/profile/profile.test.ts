@@ -196,11 +196,13 @@ describe('the recorder', () => {
     const threads = await recorder.stopCpu();
     const counted = since(before, readCounters(process.pid));
     await worker.terminate();
-    const workers = threads.slice(1).map(({ profile }) => selfTimes([callTree(profile, ROOT)]));
+    // Which of its functions V8 names depends on what it has optimised; its timers are always there.
+    const busy = threads
+      .slice(1)
+      .map(({ profile }) => callTree(profile, ROOT))
+      .map((tree) => [...tree.children.values()].find(({ name }) => name === 'processTimers')?.total ?? 0);
     expect(threads[0]?.thread).toBe('main');
-    expect(workers.some((times) => times.some(({ name, self }) => name === 'spin' && self > 50_000))).toBe(
-      true,
-    );
+    expect(Math.max(...busy)).toBeGreaterThan(50_000);
     expect(counted.voluntary).toBeGreaterThan(0);
     expect([...counted.cpu.values()].reduce((a, b) => a + b)).toBeGreaterThan(50_000);
   });

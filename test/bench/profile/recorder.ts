@@ -30,7 +30,7 @@ interface Answer {
 
 interface Thread {
   readonly name: string;
-  post(method: string, params?: object): Promise<unknown>;
+  readonly post: (method: string, params?: object) => Promise<unknown>;
 }
 
 function mainThread(session: Session): Thread {

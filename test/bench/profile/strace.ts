@@ -55,7 +55,9 @@ export async function countCalls<T>(
       const timer = setTimeout(() => resolve(false), ATTACH_TIMEOUT_MS);
       child.stderr.setEncoding('utf8').on('data', (text: string) => {
         said += text;
-        if (/attached/.test(said)) (clearTimeout(timer), resolve(true));
+        if (!said.includes('attached')) return;
+        clearTimeout(timer);
+        resolve(true);
       });
       child.once('close', () => (clearTimeout(timer), resolve(false)));
     });
