@@ -4,6 +4,7 @@ import type { Options } from '../options.js';
 import { PG_SETTINGS } from '../peers/postgres.js';
 import { figure, times } from './format.js';
 import type { Machine } from './machine.js';
+import { missedText } from './reasons.js';
 
 export interface Results {
   readonly when: string;
@@ -70,7 +71,10 @@ function targets(sections: readonly Section[]): string {
       ),
     ),
   );
-  return ['| | | target | measured | |', '|---|---|---|---:|---|', ...lines].join('\n');
+  const table = ['| | | target | measured | |', '|---|---|---|---:|---|', ...lines].join('\n');
+  const missed = missedText(sections);
+  if (missed === '') return table;
+  return `${table}\n\nWhy those were missed that were, and the next idea ([profile.md](profile.md) shows where the time goes):\n\n${missed}`;
 }
 
 export function page(results: Results): string {

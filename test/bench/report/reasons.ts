@@ -1,0 +1,147 @@
+/** Why a target is missed, as the profiles (profile.md) show it, and what would be tried next. */
+import type { Goal, Row, Section } from '../measure.js';
+
+interface Reason {
+  readonly section: string;
+  /** Of the row's label, which may hold counts that the flags change. */
+  readonly row: RegExp;
+  /** Of the target's text, where a row has several. */
+  readonly goal?: RegExp;
+  readonly why: string;
+  readonly next: string;
+}
+
+const REASONS: readonly Reason[] = [
+  {
+    section: 'a',
+    row: /^1 client$/,
+    why: 'nothing overlaps with one client: the sync of the log (done by a thread of libuv, so two changes of threads), the work of the projector on the same thread, and the writing of the answer follow each other; PostgreSQL syncs in the thread that serves the client',
+    next: 'sync in the committing thread when only one commit waits; keep the projector off the path of a lone commit',
+  },
+  {
+    section: 'a',
+    row: /^8 clients$/,
+    why: 'one JavaScript thread receives, commits, projects and answers for all clients, and few commits share a sync; PostgreSQL has a process per client on both cores',
+    next: 'fewer and larger socket writes, fewer promises and objects per append (profile.md, a with 64 clients)',
+  },
+  {
+    section: 'a',
+    row: /^64 clients$/,
+    goal: /PostgreSQL/,
+    why: 'the one thread is full: a fifth of it is garbage collection, the rest is spread over socket writes, sealing, RocksDB batches, the session and the projector; the disk is not the limit, since about 30 commits share a sync',
+    next: 'less garbage per append (about 600 objects), batches handed to RocksDB in one buffer, the projector in a thread of its own',
+  },
+  {
+    section: 'a',
+    row: /^64 clients$/,
+    goal: /syncs/,
+    why: 'the groups of commits are too small: clients answer too slowly to fill them',
+    next: 'gather a little longer while many sessions are about to append',
+  },
+  {
+    section: 'b',
+    row: /keeps the version/,
+    why: 'as in a with 8 clients: the same append with a comparison of versions',
+    next: 'what helps a helps here',
+  },
+  {
+    section: 'b',
+    row: /read the version/,
+    why: 'each round is a read and an append, each at the cost seen in d and a; and of ten aggregates wanted by eight clients, most conflicts are found only after the read has been made again',
+    next: 'the cheaper reads of d and appends of a',
+  },
+  {
+    section: 'c',
+    row: /events per run/,
+    goal: /trigger/,
+    why: 'each event costs garbage collection first (over 40 % of the busy time), then sealing and the tree of hashes, which PostgreSQL does not do; it is one thread, while PostgreSQL needs no cipher and no hash',
+    next: 'copy rows as bytes into one buffer per chunk instead of objects per field; hash and seal whole chunks outside the main thread',
+  },
+  {
+    section: 'c',
+    row: /events per run/,
+    goal: /one statement/,
+    why: 'this side does less: its client counts the versions, nothing is checked, and one statement projects at the end; ours seals, hashes and checks every event',
+    next: 'as for the trigger; the rest is the price of proofs and encryption',
+  },
+  {
+    section: 'd',
+    row: /^by aggregate_id/,
+    why: 'over half of the busy time is the write to the socket (one system call per read, about the same in PostgreSQL), but on one thread; the rest is the session, buffers and promises of Node',
+    next: 'sessions on threads of their own where there are cores; one buffer per answer, and the row of a known state encoded once',
+  },
+  {
+    section: 'd',
+    row: /^relayed/,
+    why: 'each read passes two processes: four writes and three reads of sockets instead of one of each (system calls in profile.md), and PostgreSQL then does the same work as on its side',
+    next: 'write what is relayed in fewer pieces; let the engine answer more forms of reads',
+  },
+  {
+    section: 'e',
+    row: /client/,
+    why: 'each pair is an append at the cost seen in a, then a read at the cost seen in d; a read that is relayed also waits for the projector',
+    next: 'what helps a and d helps here',
+  },
+  {
+    section: 'f',
+    row: /./,
+    why: 'the read model is PostgreSQL with the same plan; what is lost is the way of the rows through the relay',
+    next: 'hand on large answers without looking into them',
+  },
+  {
+    section: 'g',
+    row: /^AS OF VERSION/,
+    why: 'the events of the aggregate are read, decrypted and folded one by one in JavaScript; PostgreSQL folds unencrypted rows in C',
+    next: 'snapshots every so many versions, so that a fold begins near the version asked for',
+  },
+  {
+    section: 'g',
+    row: /^AS OF TIMESTAMP/,
+    why: 'every event up to the time is read, decrypted and folded, and the states are then given to the read model as rows before it can group them',
+    next: 'fold from the present state where most aggregates have not changed since; group in the engine what needs no PostgreSQL',
+  },
+  {
+    section: 'h',
+    row: /verify/,
+    why: 'about 45 µs per event: decryption is the largest part, then decoding, garbage collection (190 objects per event) and Node buffers; the hashes themselves are a few per cent',
+    next: 'decrypt and hash in batches, decode without an object per field, several aggregates at once on several threads',
+  },
+  {
+    section: 'i',
+    row: /tables/,
+    why: 'each event is kept with its id, its hashes and the tag and nonce of its cipher, and what is encrypted cannot be compressed afterwards',
+    next: 'compress before encrypting, in blocks of several events; shorter keys in the indexes',
+  },
+  {
+    section: 'j',
+    row: /rebuild/,
+    why: 'each state is read, decrypted and sent as text row by row from one thread',
+    next: 'COPY in binary, several aggregates read ahead, and PostgreSQL without indexes until all rows are there',
+  },
+];
+
+function reasonFor(section: Section, row: Row, goal: Goal): Reason | undefined {
+  return REASONS.find(
+    (reason) =>
+      reason.section === section.id && reason.row.test(row.label) && (reason.goal?.test(goal.text) ?? true),
+  );
+}
+
+/** Of the targets that were missed, and only those; '' when all were met. */
+export function missedText(sections: readonly Section[]): string {
+  const lines = sections.flatMap((section) =>
+    section.rows.flatMap((row) =>
+      row.goals
+        .filter(({ met }) => !met)
+        .map((goal) => {
+          const { why, next } = reasonFor(section, row, goal) ?? {
+            why: '**no reason written down**',
+            next: '–',
+          };
+          return `| ${section.id} | ${row.label}: ${goal.text} | ${why} | ${next} |`;
+        }),
+    ),
+  );
+  if (lines.length === 0) return '';
+  return ['| | missed | why | next idea |', '|---|---|---|---|', ...lines].join('\n');
+}
