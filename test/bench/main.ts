@@ -5,6 +5,7 @@ import type { Section } from './measure.js';
 import { HELP, parseOptions, type Options, type Workload } from './options.js';
 import { findProgram } from './load/pgbench.js';
 import { stopEverything, withPeers } from './peers/peers.js';
+import { redacted, type OtherAbout } from './peers/others.js';
 import { chart } from './report/chart.js';
 import { describeMachine, fdatasyncRate, type Machine } from './report/machine.js';
 import { page, type Results } from './report/page.js';
@@ -49,11 +50,17 @@ const GROUPS: readonly (readonly [ids: readonly Workload[], run: Run])[] = [
   [['l'], growth],
 ];
 
+function withoutPasswords(options: Options): object {
+  const peerUrls = options.peerUrls.map(({ name, url }) => ({ name, url: redacted(url) }));
+  const pgUrl = options.pgUrl === null ? null : redacted(options.pgUrl);
+  return { ...options, only: [...options.only], pgUrl, peerUrls };
+}
+
 function save(results: Results): void {
   const { out } = results.options;
   mkdirSync(out, { recursive: true });
   const { options, ...rest } = results;
-  const plain = { ...rest, options: { ...options, only: [...options.only] } };
+  const plain = { ...rest, options: withoutPasswords(options) };
   writeFileSync(join(out, 'results.json'), `${JSON.stringify(plain, null, 1)}\n`);
   writeFileSync(join(out, 'results.md'), page(results));
   for (const section of results.sections) writeFileSync(join(out, `${section.id}.svg`), chart(section));
@@ -64,12 +71,18 @@ async function runAll(options: Options, machine: Machine, say: Context['say']): 
   const sections: Section[] = [];
   const fdatasyncs: number[] = [];
   const failures: string[] = [];
+  const others = new Map<string, OtherAbout>();
   for (const [ids, run] of GROUPS) {
     if (!ids.some((id) => options.only.has(id))) continue;
     fdatasyncs.push(fdatasyncRate(options.data, PROBE_SECONDS));
     say(`the bare disk: ${Math.round(fdatasyncs[fdatasyncs.length - 1] ?? 0)} fdatasync/s`);
     try {
-      sections.push(...(await withPeers(options, (peers) => run({ options, peers, say }))));
+      sections.push(
+        ...(await withPeers(options, (peers) => {
+          for (const { about } of peers.others) others.set(about.name, about);
+          return run({ options, peers, say });
+        })),
+      );
     } catch (error) {
       // The other workloads still count; the page says what is missing.
       failures.push(`${ids.join(', ')}: ${(error as Error).message.slice(0, 500)}`);
@@ -78,7 +91,16 @@ async function runAll(options: Options, machine: Machine, say: Context['say']): 
   }
   sections.sort((a, b) => a.id.localeCompare(b.id));
   const seconds = (performance.now() - started) / 1000;
-  return { when: new Date().toISOString(), options, machine, fdatasyncs, sections, seconds, failures };
+  return {
+    when: new Date().toISOString(),
+    options,
+    machine,
+    fdatasyncs,
+    sections,
+    seconds,
+    failures,
+    others: [...others.values()],
+  };
 }
 
 async function main(): Promise<void> {

@@ -1,5 +1,6 @@
 /** The flags of `npm run bench`. */
 import { parseArgs } from 'node:util';
+import { parseOther, redacted, type OtherUrl } from './peers/others.js';
 
 export const WORKLOADS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l'] as const;
 export type Workload = (typeof WORKLOADS)[number];
@@ -20,6 +21,7 @@ export const HELP = `npm run bench -- [flags]
   --out DIR          where results go (default docs/benchmarks)
   --data DIR         directory on the disk to measure (default /var/tmp)
   --pg-url URL       measure this PostgreSQL instead of the embedded one
+  --peer-url NAME=URL   also this server that speaks PostgreSQL, as a further side of a to e; repeatable
   --cpu-prof DIR     write a CPU profile of the EventfulDB process there (slower)`;
 
 export interface Options {
@@ -38,8 +40,9 @@ export interface Options {
   readonly out: string;
   readonly data: string;
   readonly pgUrl: string | null;
+  readonly peerUrls: readonly OtherUrl[];
   readonly cpuProf: string | null;
-  /** As typed, for the page. */
+  /** As typed but for passwords, for the page. */
   readonly commandLine: string;
 }
 
@@ -64,6 +67,19 @@ function chosen(only: string | undefined, growth: readonly number[]): Set<Worklo
   return new Set(WORKLOADS.filter((id) => names.includes(id)));
 }
 
+/** Each side makes databases of the same names: no server may stand for two. */
+function otherServers(flags: readonly string[], pgUrl: string | undefined): OtherUrl[] {
+  const others = flags.map(parseOther);
+  const servers = [...others.map(({ url }) => url), ...(pgUrl === undefined ? [] : [pgUrl])].map(
+    (url) => new URL(url).host,
+  );
+  if (new Set(servers).size < servers.length)
+    throw new Error('--peer-url: the same server is named twice (or by --pg-url)');
+  if (new Set(others.map(({ name }) => name)).size < others.length)
+    throw new Error('--peer-url: two servers have the same name');
+  return others;
+}
+
 /** null when help was asked for. @throws Error naming the flag that is wrong */
 export function parseOptions(args: readonly string[]): Options | null {
   const text = { type: 'string' } as const;
@@ -85,6 +101,7 @@ export function parseOptions(args: readonly string[]): Options | null {
       out: text,
       data: text,
       'pg-url': text,
+      'peer-url': { type: 'string', multiple: true },
       'cpu-prof': text,
       help: { type: 'boolean', default: false },
     },
@@ -117,7 +134,8 @@ export function parseOptions(args: readonly string[]): Options | null {
     out: values.out ?? 'docs/benchmarks',
     data: values.data ?? '/var/tmp',
     pgUrl: values['pg-url'] ?? null,
+    peerUrls: otherServers(values['peer-url'] ?? [], values['pg-url']),
     cpuProf: values['cpu-prof'] ?? null,
-    commandLine: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
+    commandLine: ['npm run bench', ...(args.length > 0 ? ['--', ...args.map(redacted)] : [])].join(' '),
   };
 }

@@ -6,12 +6,14 @@ import type { Measured } from '../measure.js';
 import type { Options } from '../options.js';
 import { EventfulPeer } from './eventful.js';
 import { execute } from './login.js';
+import { connectOther, type OtherPeer } from './others.js';
 import { PostgresPeer } from './postgres.js';
 import { EVENTFUL_SCHEMA } from './schema.js';
 
 export interface Peers {
   readonly eventful: EventfulPeer;
   readonly postgres: PostgresPeer;
+  readonly others: readonly OtherPeer[];
   /** For scripts and files to load; on the measured disk. */
   readonly scratch: string;
 }
@@ -65,7 +67,13 @@ export function withPeers<T>(options: Options, work: (peers: Peers) => Promise<T
     const postgres = keep(await PostgresPeer.create(scratch, options.pgUrl));
     const eventful = keep(await EventfulPeer.create(scratch, options.cpuProf));
     await execute(eventful.login, EVENTFUL_SCHEMA);
-    return work({ eventful, postgres, scratch });
+    const others: OtherPeer[] = [];
+    for (const url of options.peerUrls) {
+      const other = await connectOther(url);
+      keep(other.peer);
+      others.push(other);
+    }
+    return work({ eventful, postgres, others, scratch });
   });
 }
 

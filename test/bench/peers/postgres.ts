@@ -58,15 +58,21 @@ export class PostgresPeer {
   private readonly onExit = (): void => void this.child?.kill('SIGQUIT');
 
   private constructor(
-    private readonly admin: Login,
+    /** The database that is named there; the measured ones are made beside it. */
+    readonly admin: Login,
     /** null for one that somebody else runs. */
     readonly dataDirectory: string | null,
   ) {}
 
+  /** One that somebody else runs; nothing is made there yet. */
+  static elsewhere(url: string): PostgresPeer {
+    return new PostgresPeer(parseUrl(url), null);
+  }
+
   static async create(parent: string, url: string | null): Promise<PostgresPeer> {
-    const peer = url === null ? await PostgresPeer.embedded(parent) : new PostgresPeer(parseUrl(url), null);
+    const peer = url === null ? await PostgresPeer.embedded(parent) : PostgresPeer.elsewhere(url);
     try {
-      await peer.makeDatabases();
+      for (const variant of ['statement', 'trigger'] as const) await peer.makeDatabase(variant);
     } catch (error) {
       await peer.destroy();
       throw error;
@@ -126,16 +132,14 @@ export class PostgresPeer {
     }
   }
 
-  private async makeDatabases(): Promise<void> {
-    for (const variant of ['statement', 'trigger'] as const) {
-      const name = PG_DATABASES[variant];
-      await execute(
-        this.admin,
-        `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`,
-        `CREATE DATABASE ${name} TEMPLATE template0`,
-      );
-      await execute(this.login(variant), ...pgSchema(variant));
-    }
+  async makeDatabase(variant: Variant): Promise<void> {
+    const name = PG_DATABASES[variant];
+    await execute(
+      this.admin,
+      `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`,
+      `CREATE DATABASE ${name} TEMPLATE template0`,
+    );
+    await execute(this.login(variant), ...pgSchema(variant));
   }
 
   login(variant: Variant): Login {

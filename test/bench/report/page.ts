@@ -1,6 +1,7 @@
 /** The Markdown page: what was measured, on what, how, and which targets are met. */
 import { median, type Goal, type Row, type Section, type Series } from '../measure.js';
 import type { Options } from '../options.js';
+import type { OtherAbout } from '../peers/others.js';
 import { PG_SETTINGS } from '../peers/postgres.js';
 import { figure, times } from './format.js';
 import type { Machine } from './machine.js';
@@ -15,6 +16,8 @@ export interface Results {
   readonly sections: readonly Section[];
   readonly seconds: number;
   readonly failures: readonly string[];
+  /** The servers of --peer-url. */
+  readonly others: readonly OtherAbout[];
 }
 
 function factText([name, value]: [string, number]): string {
@@ -77,6 +80,17 @@ function targets(sections: readonly Section[]): string {
   return `${table}\n\nWhy those were missed that were, and the next idea ([profile.md](profile.md) shows where the time goes):\n\n${missed}`;
 }
 
+function otherLine({ name, version, settings, missing }: OtherAbout): string {
+  const said = Object.entries(settings).map(([setting, value]) => `${setting}=${value}`);
+  const parts = [
+    'given by --peer-url, a side of a to e without targets',
+    version,
+    said.join(', '),
+    ...missing,
+  ];
+  return `| ${name} | ${parts.join('; ').replaceAll('|', '¦').replaceAll('\n', ' ')} |`;
+}
+
 export function page(results: Results): string {
   const { machine, options, fdatasyncs } = results;
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
@@ -91,7 +105,7 @@ ${options.quick ? '\n**A quick run: it shows that the suite works, not how fast 
 | disk | ${machine.fileSystem}; ${figure(Math.min(...fdatasyncs))} to ${figure(Math.max(...fdatasyncs))} × (write 4 KB + fdatasync) per second, measured between the workloads |
 | versions | ${versions.join('; ')} |
 | EventfulDB | as it ships: a commit is answered after fdatasync of its log; data on this disk; its read model in memory and not synced, since it is derived |
-| PostgreSQL | ${options.pgUrl === null ? `the same binaries EventfulDB embeds, data on the same disk; ${settings.join(', ')}` : 'given by --pg-url, settings unknown'} |
+| PostgreSQL | ${options.pgUrl === null ? `the same binaries EventfulDB embeds, data on the same disk; ${settings.join(', ')}` : 'given by --pg-url, settings unknown'} |${results.others.map((other) => `\n${otherLine(other)}`).join('')}
 | client | pgbench, \`-M prepared\`, TCP loopback without TLS to either side; ${options.rounds} rounds after a warm-up, sides in turn, ${options.seconds} s per run |
 
 A ratio is the median of the ratios of each round, with the least and the most behind it. Client and servers share the cores;
@@ -103,7 +117,7 @@ A ratio is the median of the ratios of each round, with the least and the most b
     targets(results.sections),
     ...(failures.length > 0 ? [failures.join('\n')] : []),
     ...results.sections.map((section) => sectionText(section, options.rounds)),
-    'KurrentDB, immudb and others were not running here; only PostgreSQL was measured.',
+    `${results.others.length === 0 ? 'Only PostgreSQL was measured; another server that speaks its protocol joins by --peer-url. ' : ''}immudb and KurrentDB speak protocols of their own and have no side yet.`,
   ]
     .join('\n\n')
     .concat('\n');

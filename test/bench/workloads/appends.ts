@@ -1,6 +1,7 @@
 /** a: durable appends; k: the projector under a; b: appends that expect a version. */
-import { byNodePg, byPgbench } from './contenders.js';
+import { byNodePg, byPgbench, loginOf } from './contenders.js';
 import { AGGREGATES, clientsText, type Context, type Run } from './context.js';
+import { ofOthers, othersByPgbench, withOthers } from './others.js';
 import { threadRows, THREADS_NOTE } from './threads.js';
 import { appendScript, ownVersionScript, readThenAppendScript, type System } from '../load/scripts.js';
 import {
@@ -12,12 +13,14 @@ import {
   withColumn,
   type Measured,
   type Row,
+  type Series,
   type Section,
 } from '../measure.js';
 import { execute } from '../peers/login.js';
 import type { EventfulPeer } from '../peers/eventful.js';
 
 const SYSTEMS = ['eventful', 'statement', 'trigger'] as const satisfies readonly System[];
+const VARIANTS = ['statement', 'trigger'] as const;
 const TARGETS: Readonly<Record<number, number>> = { 1: 1.0, 8: 1.5, 64: 2.0 };
 const SYNCS_PER_COMMIT_MAX = 0.1;
 const HOT_CLIENTS = 8;
@@ -34,6 +37,7 @@ async function appendRow({ options, peers }: Context, clients: number): Promise<
       ...SYSTEMS.map((system) => byPgbench(peers, system, appendScript(system), job)),
       byNodePg(peers, 'eventful', appendScript('eventful'), node),
       byNodePg(peers, 'statement', appendScript('statement'), node),
+      ...othersByPgbench(peers, VARIANTS, appendScript, job),
     ],
     rounds,
   );
@@ -51,7 +55,8 @@ async function appendRow({ options, peers }: Context, clients: number): Promise<
       ? [...row.goals, atMost('syncs per commit', syncs, SYNCS_PER_COMMIT_MAX)]
       : row.goals;
   const full = { ...row, goals };
-  return ours === undefined || theirs === undefined ? full : withColumn(full, [ours, theirs]);
+  const complete = ours === undefined || theirs === undefined ? full : withColumn(full, [ours, theirs]);
+  return withOthers(complete, all.slice(SYSTEMS.length + 2));
 }
 
 export const appends: Run = async (context) => {
@@ -147,35 +152,48 @@ export const expected: Run = async ({ options, peers, say }) => {
   say('b: versions kept by the client');
   let firstId = 1_000_000;
   const own = (): Record<string, number> => ({ first: (firstId += 1000), version: 0 });
+  const keeping = { clients: HOT_CLIENTS, seconds, variables: own };
   const kept = await interleave(
-    SYSTEMS.map((system) =>
-      byPgbench(peers, system, ownVersionScript(system), { clients: HOT_CLIENTS, seconds, variables: own }),
-    ),
+    [
+      ...SYSTEMS.map((system) => byPgbench(peers, system, ownVersionScript(system), keeping)),
+      ...othersByPgbench(peers, VARIANTS, ownVersionScript, keeping),
+    ],
     rounds,
   );
   say('b: read, then append');
   // Every hot aggregate must exist before its version can be read.
-  for (const system of SYSTEMS) {
+  const hot = [
+    ...SYSTEMS.map((system) => ({ system, login: loginOf(peers, system) })),
+    ...ofOthers(peers, VARIANTS, ({ peer }, variant) => ({ system: variant, login: peer.login(variant) })),
+  ];
+  for (const { system, login } of hot) {
     const script = appendScript(system)
       .split('\n')
       .slice(3)
       .join('\n')
       .replace(/:ward|:note/g, "'1'");
-    const login = system === 'eventful' ? peers.eventful.login : peers.postgres.login(system);
     const ids = Array.from({ length: HOT_AGGREGATES }, (_, i) => `'${i + 1}'`);
     await execute(login, ...ids.map((id) => script.replaceAll(':id', id).replaceAll(`::text`, '')));
   }
   const job = { clients: HOT_CLIENTS, seconds, variables: { aggregates: HOT_AGGREGATES } };
   const contended = await interleave(
-    SYSTEMS.map((system) => byPgbench(peers, system, readThenAppendScript(system), job)),
+    [
+      ...SYSTEMS.map((system) => byPgbench(peers, system, readThenAppendScript(system), job)),
+      ...othersByPgbench(peers, VARIANTS, readThenAppendScript, job),
+    ],
     rounds,
   );
+  const row = (label: string, all: readonly Series[]): Row =>
+    withOthers(
+      rateRow(label, 'appends/s', all.slice(0, SYSTEMS.length), B_TARGET),
+      all.slice(SYSTEMS.length),
+    );
   const section: Section = {
     id: 'b',
     title: 'Appends that expect a version, 8 clients',
     rows: [
-      rateRow('each client keeps the version of its own aggregate', 'appends/s', kept, B_TARGET),
-      rateRow(`read the version of one of ${HOT_AGGREGATES}, then append`, 'appends/s', contended, B_TARGET),
+      row('each client keeps the version of its own aggregate', kept),
+      row(`read the version of one of ${HOT_AGGREGATES}, then append`, contended),
     ],
     notes: [
       'A conflict is SQLSTATE 40001 on every side; pgbench then repeats the whole script, including the read. "retries/op" counts these.',

@@ -1,6 +1,7 @@
 /** c: bulk loads. */
 import type { Run } from './context.js';
 import { loginOf, SIDES } from './contenders.js';
+import { otherContenders, withOthers } from './others.js';
 import { loadByCopy, loadByInsert, takesCopy, type Loaded } from '../load/bulk.js';
 import type { System } from '../load/scripts.js';
 import type { Load } from '../load/patients.js';
@@ -14,11 +15,17 @@ export const bulk: Run = async ({ options, peers, say }) => {
   const events = Math.ceil(options.events / options.rounds / 1000) * 1000;
   const copy = await takesCopy(peers.eventful.login, peers.scratch);
   let firstId = 1;
-  const contender = (system: System, how: string, load: (load: Load) => Promise<Loaded>): Contender => ({
-    side: `${SIDES[system]}: ${how}`,
+  const contender = (
+    system: System,
+    how: string,
+    load: (load: Load) => Promise<Loaded>,
+    side = SIDES[system],
+    postgres = peers.postgres,
+  ): Contender => ({
+    side: `${side}: ${how}`,
     run: () =>
-      withCpu(system === 'eventful' ? peers.eventful : peers.postgres, async () => {
-        say(`c: ${events} events, ${SIDES[system]}: ${how}`);
+      withCpu(system === 'eventful' ? peers.eventful : postgres, async () => {
+        say(`c: ${events} events, ${side}: ${how}`);
         const aggregates = events / EVENTS_PER_AGGREGATE;
         const done = await load({ events, aggregates, firstId });
         firstId += aggregates;
@@ -28,7 +35,13 @@ export const bulk: Run = async ({ options, peers, say }) => {
   });
   const byCopy = (system: System) => (load: Load) =>
     loadByCopy(loginOf(peers, system), system, load, peers.scratch);
-  const all = await interleave(
+  const others = otherContenders(peers, ['trigger', 'statement'], (theirs, variant, side) => {
+    const how = variant === 'trigger' ? 'COPY' : 'COPY, then one statement projects';
+    const load = (rows: Load): Promise<Loaded> =>
+      loadByCopy(theirs.postgres.login(variant), variant, rows, peers.scratch);
+    return contender(variant, how, load, side, theirs.postgres);
+  });
+  const measured = await interleave(
     [
       contender('eventful', 'INSERT of 500 rows, pipelined', (load) =>
         loadByInsert(peers.eventful.login, 'eventful', load),
@@ -39,9 +52,12 @@ export const bulk: Run = async ({ options, peers, say }) => {
       ),
       contender('trigger', 'COPY', byCopy('trigger')),
       contender('statement', 'COPY, then one statement projects', byCopy('statement')),
+      ...others,
     ],
     options.rounds,
   );
+  const all = measured.slice(0, measured.length - others.length);
+  const theirOwn = measured.slice(all.length);
   const ours = all.slice(0, copy ? 2 : 1);
   const theirs = all.slice(ours.length);
   const ratios = ours.flatMap((our) => theirs.map((their) => ratio(our, their)));
@@ -66,5 +82,5 @@ export const bulk: Run = async ({ options, peers, say }) => {
       ? []
       : ['COPY patient EVENTS … was not there when this ran: INSERTs are held against the target.']),
   ];
-  return [{ id: 'c', title: 'Bulk load', rows: [row], notes }];
+  return [{ id: 'c', title: 'Bulk load', rows: [withOthers(row, theirOwn)], notes }];
 };

@@ -1,6 +1,7 @@
 /** d: point reads of current state; e: reading what was just written. */
-import { byNodePg, byPgbench } from './contenders.js';
+import { byNodePg, byPgbench, loginOf } from './contenders.js';
 import { AGGREGATES, clientsText, type Run } from './context.js';
+import { ofOthers, otherContenders, othersByPgbench, withOthers } from './others.js';
 import { threadRows, THREADS_NOTE } from './threads.js';
 import { pointReadScript, readYourWriteScript, relayedReadScript } from '../load/scripts.js';
 import { fill } from '../load/bulk.js';
@@ -17,10 +18,9 @@ export const pointReads: Run = async (context) => {
   const { options, peers, say } = context;
   const { rounds, seconds, clients: wanted } = options;
   const load = { events: AGGREGATES, aggregates: AGGREGATES, firstId: 1 };
-  for (const system of SYSTEMS) {
-    const login = system === 'eventful' ? peers.eventful.login : peers.postgres.login(system);
-    await fill(login, system, load, peers.scratch, false);
-  }
+  for (const system of SYSTEMS) await fill(loginOf(peers, system), system, load, peers.scratch, false);
+  const theirLogins = ofOthers(peers, ['statement'], ({ peer }) => peer.login('statement'));
+  for (const login of theirLogins) await fill(login, 'statement', load, peers.scratch, false);
   const rows: Row[] = [];
   for (const clients of wanted.filter((count) => count <= MAX_CLIENTS)) {
     say(`d: ${clients} clients`);
@@ -33,7 +33,14 @@ export const pointReads: Run = async (context) => {
       byPgbench(peers, system, relayedReadScript(), job, READ_SIDES[system]),
     );
     const column = SYSTEMS.map((system) => byNodePg(peers, system, pointReadScript(), node));
-    const all = await interleave([...plain, ...relayed, ...column], rounds);
+    const others = [pointReadScript(), relayedReadScript()].flatMap((script) =>
+      otherContenders(peers, ['statement'], (theirs, variant, side) =>
+        byPgbench(theirs, variant, script, job, side.replace(/,.*/, '')),
+      ),
+    );
+    const all = await interleave([...plain, ...relayed, ...column, ...others], rounds);
+    const theirPlain = all.slice(6, 6 + others.length / 2);
+    const theirRelayed = all.slice(6 + others.length / 2);
     const row = rateRow(
       `by aggregate_id, ${clientsText(clients)}`,
       'reads/s',
@@ -41,8 +48,10 @@ export const pointReads: Run = async (context) => {
       ENGINE_TARGET,
     );
     const [ours, theirs] = all.slice(4);
-    rows.push(ours === undefined || theirs === undefined ? row : withColumn(row, [ours, theirs]));
-    rows.push(rateRow(`relayed, ${clientsText(clients)}`, 'reads/s', all.slice(2, 4), RELAY_TARGET));
+    const full = ours === undefined || theirs === undefined ? row : withColumn(row, [ours, theirs]);
+    rows.push(withOthers(full, theirPlain));
+    const relay = rateRow(`relayed, ${clientsText(clients)}`, 'reads/s', all.slice(2, 4), RELAY_TARGET);
+    rows.push(withOthers(relay, theirRelayed));
   }
   const scripts = [
     { label: 'by aggregate_id', unit: 'reads/s', text: pointReadScript() },
@@ -63,12 +72,16 @@ export const readYourWrite: Run = async ({ options, peers, say }) => {
     say(`e: ${clients} clients`);
     const job = { clients, seconds: options.seconds, variables: { aggregates: AGGREGATES } };
     const all = await interleave(
-      (['eventful', 'statement', 'trigger'] as const).map((system) =>
-        byPgbench(peers, system, readYourWriteScript(system), job),
-      ),
+      [
+        ...(['eventful', 'statement', 'trigger'] as const).map((system) =>
+          byPgbench(peers, system, readYourWriteScript(system), job),
+        ),
+        ...othersByPgbench(peers, ['statement', 'trigger'], readYourWriteScript, job),
+      ],
       options.rounds,
     );
-    rows.push(rateRow(clientsText(clients), 'pairs/s', all, READ_YOUR_WRITE_TARGET));
+    const row = rateRow(clientsText(clients), 'pairs/s', all.slice(0, 3), READ_YOUR_WRITE_TARGET);
+    rows.push(withOthers(row, all.slice(3)));
   }
   const notes = [
     'One append, then SELECT * of the same aggregate in the same session, which must show it. In EventfulDB the read waits for the projector.',
