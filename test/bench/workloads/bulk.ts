@@ -82,5 +82,5 @@ export const bulk: Run = async ({ options, peers, say }) => {
       ? []
       : ['COPY patient EVENTS … was not there when this ran: INSERTs are held against the target.']),
   ];
-  return [{ id: 'c', title: 'Bulk load', rows: [withOthers(row, theirOwn)], notes }];
+  return [{ id: 'c', title: 'Bulk load', rows: [withOthers(row, theirOwn, ours[ours.length - 1])], notes }];
 };

@@ -37,9 +37,8 @@ export function ofOthers<T>(
   );
 }
 
-/** Shown and compared with the row's first series, but never held against a target. */
-export function withOthers(row: Row, others: readonly Series[]): Row {
-  const [ours] = row.series;
+/** Shown and compared with `ours`, but never held against a target. */
+export function withOthers(row: Row, others: readonly Series[], ours = row.series[0]): Row {
   if (ours === undefined) return row;
   return {
     ...row,
