@@ -193,6 +193,8 @@ function records(): Place[] {
     const bytes = readFileSync(path);
     for (let offset = 0; offset < bytes.length; offset += sectorBytes) {
       const header = readHeader(bytes, offset);
+      // What is left of a record torn by a power cut may claim more than its segment holds.
+      if (header !== null && offset + recordBytes(header.payloadBytes) > bytes.length) continue;
       if (header?.segment === BigInt(parseInt(name, 16)) && header.offset === BigInt(offset))
         places.set(header.sequence, { path, offset, header });
     }
@@ -238,7 +240,9 @@ describe('after a power cut', () => {
 });
 
 test('a byte flipped in the middle of the commit log is reported, and nothing is changed', async () => {
-  await loadAndKill();
+  // A server that is killed early may leave a log of one record.
+  do await loadAndKill();
+  while (records().length < 10);
   const all = records();
   // Not the last: a record behind it shows that it had been durable.
   const place = all[Math.floor(all.length / 2)];
