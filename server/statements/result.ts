@@ -52,12 +52,24 @@ export function encodeOutcome(result: Result, formats: readonly Format[]): Buffe
   return [...encodeRows(result, formats), encodeCommandComplete(result.tag)];
 }
 
+/** Texts of whole seconds: making one takes longer than the rest of a row. */
+const secondTexts = new Map<number, string>();
+const SECOND_TEXTS_MAX = 4096;
+
+function secondText(seconds: number): string {
+  const known = secondTexts.get(seconds);
+  if (known !== undefined) return known;
+  if (secondTexts.size >= SECOND_TEXTS_MAX) secondTexts.clear();
+  const iso = new Date(seconds * 1000).toISOString();
+  const text = `${iso.slice(0, 10)} ${iso.slice(11, 19)}`;
+  secondTexts.set(seconds, text);
+  return text;
+}
+
 /** Microseconds since 1970 as PostgreSQL prints a timestamptz in UTC. */
 export function timestampText(micros: bigint): string {
-  const seconds = micros / 1_000_000n;
-  const fraction = micros % 1_000_000n;
-  const iso = new Date(Number(seconds) * 1000).toISOString();
-  const base = `${iso.slice(0, 10)} ${iso.slice(11, 19)}`;
-  const digits = fraction === 0n ? '' : `.${fraction.toString().padStart(6, '0').replace(/0+$/, '')}`;
-  return `${base}${digits}+00`;
+  const base = secondText(Number(micros / 1_000_000n));
+  const fraction = Number(micros % 1_000_000n);
+  if (fraction === 0) return `${base}+00`;
+  return `${base}.${String(fraction).padStart(6, '0').replace(/0+$/, '')}+00`;
 }
