@@ -168,6 +168,31 @@ describe('durability', () => {
     await again.verify(null, null);
   });
 
+  test('a state read while it is being changed is not kept', async () => {
+    const store = new MemoryStore();
+    const log = new MemoryLog();
+    const before = await open(store, log);
+    await before.append([event('a', { text: 'old' })], writer);
+    expect(await collect(before.events({}))).toHaveLength(1);
+    // Nothing is remembered; the first read of the head is held up until a commit has changed it.
+    const engine = await open(store, log.reopen());
+    const getMany = store.getMany.bind(store);
+    let letThrough: () => void = () => undefined;
+    store.get = async (key) => {
+      const [value] = await getMany([key]);
+      if (key[0] === Prefix.head) await new Promise<void>((resolve) => (letThrough = resolve));
+      return value ?? null;
+    };
+    const stale = engine.state('note', 'a');
+    await turns();
+    await engine.append([event('a', { text: 'new' })], writer);
+    letThrough();
+    expect((await stale)?.fields).toEqual({ text: 'old' });
+    expect((await engine.state('note', 'a'))?.fields).toEqual({ text: 'new' });
+    const [row] = await engine.append([event('a', { text: 'newer' })], writer);
+    expect(row?.version).toBe(3n);
+  });
+
   test('opening replays what the store has lost, and goes on where the log ends', async () => {
     const log = new MemoryLog();
     const engine = await open(new MemoryStore(), log);

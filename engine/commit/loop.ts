@@ -49,6 +49,8 @@ export type Clock = () => number;
 export class CommitLoop {
   private readonly waiting: Waiting[] = [];
   private readonly heads = new LruMap<string, Head>(HEAD_CACHE);
+  /** Heads that are being read from the store, to be kept unless a commit changes them meanwhile. */
+  private readonly reading = new Map<string, symbol>();
   private running: Promise<void> | null = null;
   private failure: DatabaseError | null = null;
   private closed = false;
@@ -85,7 +87,15 @@ export class CommitLoop {
     if (cached !== undefined) return cached;
     const number = this.state.catalogue.typeNumber(type);
     if (number === null) return null;
-    return this.repository.head(this.repository.index.aggregate(number, type, id));
+    const read = Symbol(name);
+    this.reading.set(name, read);
+    const head = await this.repository.head(this.repository.index.aggregate(number, type, id));
+    // A commit that came meanwhile has taken the mark away: then what was read may be old.
+    if (this.reading.get(name) === read) {
+      this.reading.delete(name);
+      if (head !== null) this.heads.set(name, head);
+    }
+    return head;
   }
 
   async close(): Promise<void> {
@@ -194,7 +204,10 @@ export class CommitLoop {
     this.repository.store.enqueue(entries);
     this.state.progress = progress;
     this.state.catalogue = group.catalogue;
-    for (const [name, head] of group.heads) this.heads.set(name, head);
+    for (const [name, head] of group.heads) {
+      this.heads.set(name, head);
+      this.reading.delete(name);
+    }
     this.onCommit({
       firstPosition: BigInt(before.position + 1),
       lastPosition: BigInt(progress.position),
