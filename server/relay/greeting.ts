@@ -10,6 +10,8 @@ export class Greeting {
   constructor(private readonly readModel: SessionReadModel) {
     // The next PostgreSQL may be another version.
     readModel.on('down', () => (this.known = null));
+    // Asked before anybody needs it, so that the first client can be greeted while PostgreSQL is being restarted.
+    this.parameters().catch(() => undefined);
   }
 
   parameters(): Promise<ReadonlyMap<string, string>> {

@@ -260,3 +260,17 @@ describe('a thread that ends', () => {
     await threads.close();
   });
 });
+
+it('a thread that has served nobody yet greets its first client while PostgreSQL is being restarted', async () => {
+  const threads = await startThreads(server);
+  // Each thread asks for its greeting when it starts.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  process.kill(server.server.readModel.pid ?? 0, 'SIGKILL');
+  const clients = await Promise.all([threads.connect(), threads.connect()]);
+  expect(threads.sizes()).toEqual([1, 1]);
+  for (const client of clients) {
+    await client.query(APPEND);
+    await client.end();
+  }
+  await threads.close();
+});
