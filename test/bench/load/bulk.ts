@@ -96,6 +96,14 @@ function* lines(system: 'eventful' | Variant, load: Load): Generator<string> {
   }
 }
 
+/** Rows that one COPY … EVENTS is given; it takes no more than 250,000. */
+const COPY_ROWS = 100_000;
+
+function* inParts(rows: Iterable<string>, between: string): Generator<string> {
+  let count = 0;
+  for (const row of rows) yield count++ % COPY_ROWS === 0 && count > 1 ? between + row : row;
+}
+
 /**
  * COPY. For `statement` the client counts the versions and one statement projects all that was copied, in the same
  * transaction; for `trigger` the server does both row by row, as EventfulDB does.
@@ -108,21 +116,18 @@ export async function loadByCopy(
 ): Promise<Loaded> {
   const path = join(scratch, `${randomUUID()}.sql`);
   const rows = lines(system, load);
-  if (system === 'eventful')
-    writeScript(
-      path,
-      `COPY patient EVENTS patient_recorded (${COLUMNS}) FROM STDIN WITH (FORMAT csv);\n`,
-      rows,
-      '',
-    );
-  else if (system === 'trigger')
+  if (system === 'eventful') {
+    const copy = `COPY patient EVENTS patient_recorded (${COLUMNS}) FROM STDIN WITH (FORMAT csv);\n`;
+    writeScript(path, copy, inParts(rows, `\\.\n${copy}`), '');
+  }
+  if (system === 'trigger')
     writeScript(
       path,
       'COPY events (aggregate_id, event_type, payload) FROM STDIN WITH (FORMAT csv);\n',
       rows,
       '',
     );
-  else
+  if (system === 'statement')
     writeScript(
       path,
       `BEGIN;

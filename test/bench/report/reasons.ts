@@ -118,6 +118,24 @@ const REASONS: readonly Reason[] = [
     why: 'head and key of each aggregate are read, decrypted and decoded in one thread (about 17 µs) and written as text for COPY; PostgreSQL takes rows faster than they come',
     next: 'the key in the head’s record, so that one is read instead of two; decoding without an object per field',
   },
+  {
+    section: 'l',
+    row: /^a/,
+    why: 'a head that is not among the 50,000 kept in memory is read from RocksDB and decrypted before the append can be checked; the larger store has more aggregates than that',
+    next: 'a cache bounded by bytes instead of heads, so that small states fit by the hundred thousand; the key in the head’s record, so that one is read instead of two',
+  },
+  {
+    section: 'l',
+    row: /^d/,
+    why: 'a state beyond the 50,000 heads kept in memory is read from RocksDB and decrypted, about 50 µs, where a kept one costs next to nothing: the small store is all in memory',
+    next: 'the same cache',
+  },
+  {
+    section: 'l',
+    row: /^g/,
+    why: 'as for point reads, and the segment of events is read and folded where it is not kept',
+    next: 'the same cache',
+  },
 ];
 
 function reasonFor(section: Section, row: Row, goal: Goal): Reason | undefined {
