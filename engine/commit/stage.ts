@@ -281,11 +281,7 @@ export function announcementOf({ header }: Staged): CommittedGroup['events'][num
 export function rowOf(staged: Staged): EventRow {
   const { header, event, leaf } = staged;
   return {
-    position: BigInt(header.position),
-    aggregateType: header.type,
-    aggregateId: header.id,
-    version: BigInt(header.version),
-    eventType: header.eventType,
+    ...announcementOf(staged),
     payload: event.payload,
     metadata: event.metadata,
     actor: header.actor,

@@ -1,7 +1,7 @@
 /**
  * Reads of one aggregate by its id that the engine answers without the read model. The answer is the same to the byte:
  * the result's description comes from the read model, asked once per statement, and where a value would be printed in
- * another way than it is stored, the read is relayed as any other.
+ * another way than it is stored, the read is relayed like all others.
  */
 import type { AggregateDefinition, AsOf, StateRow } from '../../engine/types.js';
 import { stateColumns } from '../../sql/columns.js';
