@@ -7,7 +7,7 @@ import { ByteReader } from './codec/bytes.js';
 import { typePrefix } from './codec/keys.js';
 import { decodeGroup } from './codec/records.js';
 import { CommitLoop, type Clock } from './commit/loop.js';
-import type { Appended } from './commit/stage.js';
+import type { Appended } from './commit/appended.js';
 import type { Preview } from './commit/preview.js';
 import type { Keyring } from './crypto/keyring.js';
 import { DatabaseError, SqlState } from './errors.js';
@@ -122,6 +122,7 @@ export class Engine implements ProjectionSource {
     if (pending.length > 0) await store.write(pending);
     // Groups that only the store still has must not depend on its own unsynced log.
     if (parts.log.storeAhead) await store.flush();
+    await repository.loadNames();
     const progress = await repository.progress();
     const catalogue = await loadCatalogue(repository);
     const engine = new Engine(parts, repository, { progress, catalogue });
@@ -251,7 +252,7 @@ export class Engine implements ProjectionSource {
       return heads.filter((head) => head !== null).map(toStateRow);
     };
     if (from > through) return;
-    for await (const { agg } of this.repository.scanLog(from, through)) {
+    for await (const { agg } of this.repository.positions.scan(from, through)) {
       if (agg.readUInt32BE(0) < 16) continue;
       aggs.set(agg.toString('latin1'), Buffer.from(agg));
       if (aggs.size >= BATCH) yield await flush();
@@ -299,15 +300,24 @@ export class Engine implements ProjectionSource {
     requireAggregate(this.schema(), type);
     if (id === null) return this.storeVerifier(options).run(typePrefix(this.catalogue.typeNumber(type) ?? 0));
     return verifyOne(
-      { repository: this.repository, tree: this.tree, checkpoints: this.checkpoints, progress },
+      {
+        repository: this.repository,
+        tree: this.tree,
+        checkpoints: this.checkpoints,
+        progress,
+        newest: this.newest,
+      },
       await this.requireHead(type, id),
       options,
     );
   }
 
   private storeVerifier(options: VerifyOptions): StoreVerifier {
-    return new StoreVerifier(this.repository, this.checkpoints, this.loop.state.progress, options);
+    const { progress } = this.loop.state;
+    return new StoreVerifier(this.repository, this.checkpoints, progress, this.newest, options);
   }
+
+  private readonly newest = (): number => this.loop.state.progress.position;
 
   private async requireHead(type: string, id: string): Promise<Head> {
     const head = await this.loop.head(type, id);

@@ -1,7 +1,7 @@
-import { decodeFields } from './codec/records.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { applyEvent } from './fold.js';
 import type { Head, Repository, StoredEvent } from './repository.js';
+import type { Fields } from './types.js';
 
 /** A state without what only the commit loop needs of a head. */
 export type PlainState = Omit<Head, 'agg' | 'key' | 'frontier'>;
@@ -108,7 +108,7 @@ export class LookBack {
       if (event?.version !== base + states.length || before === undefined)
         throw missing(head, base + states.length);
       states.push(foldEvent(before, event));
-      bytes += 200 + 2 * event.body.payload.length;
+      bytes += 200 + 2 * sizeOf(event.fields);
     }
     return { states, bytes };
   }
@@ -147,10 +147,16 @@ export class LookBack {
   }
 
   private async positionOf(head: Head, version: number): Promise<number> {
-    const position = await this.repository.positionOf(head.agg, version);
+    const position = await this.repository.positionOf(head, version);
     if (position === null) throw missing(head, version);
     return position;
   }
+}
+
+function sizeOf(fields: Fields): number {
+  let size = 0;
+  for (const name of Object.keys(fields)) size += name.length + (fields[name]?.length ?? 0);
+  return size;
 }
 
 function missing(head: Head, version: number): DatabaseError {
@@ -162,7 +168,7 @@ function missing(head: Head, version: number): DatabaseError {
 function firstState(
   { type, id, createdAt }: Head,
   version: number,
-  snapshot: { readonly position: number; readonly updatedAt: number; readonly state: Buffer } | null,
+  snapshot: { readonly position: number; readonly updatedAt: number; readonly state: Fields } | null,
 ): PlainState {
   return {
     type,
@@ -172,7 +178,7 @@ function firstState(
     position: snapshot?.position ?? 0,
     updatedAt: snapshot?.updatedAt ?? 0,
     archived: false,
-    state: snapshot === null ? {} : decodeFields(snapshot.state),
+    state: snapshot?.state ?? {},
   };
 }
 
@@ -187,6 +193,6 @@ export function foldEvent(state: PlainState, event: StoredEvent): PlainState {
     version: event.version,
     position: event.position,
     updatedAt: event.recordedAt,
-    state: applyEvent(state.state, decodeFields(event.body.payload)),
+    state: applyEvent(state.state, event.fields),
   };
 }

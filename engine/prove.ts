@@ -1,10 +1,11 @@
 import type { Checkpoint } from './checkpoint.js';
-import { eventLeaf } from './codec/records.js';
-import { formatUuid } from './commit/stage.js';
+import { formatUuid } from './commit/appended.js';
 import { DatabaseError, SqlState } from './errors.js';
+import { payloadText, saltOf } from './hashes.js';
 import { inclusionPath } from './proofs/merkle.js';
 import type { EventProof } from './proofs/verifier.js';
 import type { Head, Repository, StoredEvent } from './repository.js';
+import { leafOf } from './rows.js';
 import type { StoreTree } from './storeTree.js';
 import { appendLeaf, frontierRoot, type Frontier } from './tree.js';
 
@@ -41,7 +42,7 @@ export async function proveEvent(
   const leaves: Buffer[] = [];
   let event: StoredEvent | null = null;
   for await (const stored of repository.scanEvents(head.agg, 1, n)) {
-    leaves.push(eventLeaf(stored));
+    leaves.push(leafOf(stored));
     event = stored;
   }
   if (event === null || leaves.length !== n)
@@ -56,9 +57,9 @@ export async function proveEvent(
       eventType: event.eventType,
       actor: event.actor,
       recordedAt: String(event.recordedAt),
-      metadata: event.body.metadata,
-      payload: event.body.payload.toString('utf8'),
-      salt: event.body.salt.toString('hex'),
+      metadata: event.metadata,
+      payload: payloadText(event.fields),
+      salt: saltOf(event.key, event.version).toString('hex'),
     },
     position: String(event.position),
     aggregateRoot: (await range(0, n)).toString('hex'),
@@ -66,5 +67,5 @@ export async function proveEvent(
     storeProof: hex(await tree.inclusion(event.position - 1, checkpoint.size)),
     checkpoint: checkpoint.note,
   };
-  return { proof, eventHash: eventLeaf(event).toString('hex') };
+  return { proof, eventHash: leafOf(event).toString('hex') };
 }

@@ -106,7 +106,7 @@ export class Reader {
     if (first === undefined || last === undefined) return [];
     const events = new AggregateCursor(this.repository.store, {
       gte: versionKey(Prefix.event, first.agg, 0),
-      lt: versionKey(Prefix.event, last.agg, Number.MAX_SAFE_INTEGER),
+      lt: prefixRange(Prefix.event, last.agg).lt,
     });
     const states: (PlainState | null)[] = [];
     try {
@@ -133,7 +133,7 @@ export class Reader {
   private foldUpTo(head: Head, sealed: readonly StoredEntry[], limit: number): PlainState | null {
     let state = stateBefore(head);
     for (const { key, value } of sealed) {
-      const event = this.repository.openEventWith(head.key, head.agg, key, value);
+      const event = this.repository.openEventWith(head, key, value);
       if (event.position > limit) return state.version === 0 ? null : state;
       if (event.version !== state.version + 1) break;
       state = foldEvent(state, event);
@@ -244,7 +244,7 @@ export class Reader {
     if (high === 0 || BigInt(this.loop.state.progress.recordedAt) <= timestamp) return high;
     while (low < high) {
       const middle = Math.floor((low + high + 1) / 2);
-      const entry = await this.repository.logAt(middle);
+      const entry = await this.repository.positions.at(middle);
       if (entry === null) throw new DatabaseError(SqlState.dataCorrupted, `position ${middle} is missing`);
       if (BigInt(entry.recordedAt) <= timestamp) low = middle;
       else high = middle - 1;
@@ -308,7 +308,7 @@ export class Reader {
     const from = Math.max(1, Number(filter.fromPosition ?? 1n));
     const to = Math.min(this.position, Number(filter.toPosition ?? BigInt(this.position)));
     let places: { agg: Buffer; version: number }[] = [];
-    for await (const entry of this.repository.scanLog(from, to)) {
+    for await (const entry of this.repository.positions.scan(from, to)) {
       if (number !== null && entry.agg.readUInt32BE(0) !== number) continue;
       places.push(entry);
       if (places.length >= BATCH) {

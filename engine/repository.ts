@@ -2,105 +2,148 @@
  * Reads and seals single records: the store's bytes on one side, the engine's plain records on the other. Every value
  * is opened against the key it was found under, so a record in the wrong place never gets past here.
  */
-import { randomBytes } from 'node:crypto';
 import type { Keyring } from './crypto/keyring.js';
 import { SealKey, Sealer } from './crypto/seal.js';
+import { EventIds } from './codec/eventIds.js';
 import {
-  AGG_BYTES,
   aggOf,
   Index,
   Prefix,
   metaKey,
-  numberKey,
+  nameKey,
   plainKey,
   prefixRange,
   versionKey,
+  versionOf,
 } from './codec/keys.js';
+import { Names } from './codec/names.js';
 import * as records from './codec/records.js';
+import { randomPool } from './crypto/random.js';
 import { DatabaseError, SqlState } from './errors.js';
+import type { LeafParts } from './hashes.js';
 import { LruMap } from './lru.js';
+import { Positions } from './positions.js';
 import { AggregateCursor } from './store/cursor.js';
-import type { Entry } from './store/store.js';
+import type { Entry, StoredEntry } from './store/store.js';
 import type { WriteBehindStore } from './store/writeBehind.js';
 import type { Fields } from './types.js';
 
-const KEY_CACHE = 100_000;
+const IDENTITY_CACHE = 100_000;
 const PROGRESS = metaKey('progress');
 
-/** A head with its state, ready to fold on. Never changed in place. */
-export interface Head extends records.HeadRecord {
+/** Whose records these are, and the key that opens them. */
+export interface Identity {
   readonly agg: Buffer;
+  readonly type: string;
+  readonly id: string;
   readonly key: SealKey;
-  readonly state: Fields;
 }
 
+/** A head with its state, ready to fold on. Never changed in place. */
+export interface Head extends Identity, records.HeadRecord {}
+
 /** An event as stored, opened. */
-export interface StoredEvent extends records.EventHeader {
+export interface StoredEvent extends LeafParts {
   readonly agg: Buffer;
-  readonly body: records.EventBody;
+  readonly key: SealKey;
+  readonly position: number;
+  readonly metadata: string | null;
+  readonly fields: Fields;
 }
 
 export class Repository {
   readonly index: Index;
+  readonly eventIds: EventIds;
+  readonly names = new Names();
+  readonly positions: Positions;
   private readonly sealer: Sealer;
-  private readonly aggregateKeys = new LruMap<string, SealKey>(KEY_CACHE);
+  private readonly identities = new LruMap<string, Identity>(IDENTITY_CACHE);
 
   constructor(
     readonly store: WriteBehindStore,
     keyring: Keyring,
   ) {
     this.index = new Index(keyring.indexKey);
+    this.eventIds = new EventIds(keyring.indexKey);
     this.sealer = new Sealer(keyring.storeId, keyring.ring, keyring.currentDataKey);
+    this.positions = new Positions(store, this.sealer);
   }
 
-  /** A new aggregate's own key, and the record that keeps it. */
-  createAggregateKey(agg: Buffer): { key: SealKey; entry: Entry } {
-    const bytes = randomBytes(32);
-    const recordKey = plainKey(Prefix.key, agg);
-    const key = new SealKey(0, bytes);
-    return { key, entry: { key: recordKey, value: this.sealer.seal(recordKey, bytes) } };
+  // Names
+
+  /** Reads the names that records stand numbers for; to be called before records are read. */
+  async loadNames(): Promise<void> {
+    for await (const { key, value } of this.store.scan(prefixRange(Prefix.name))) {
+      const number = Buffer.from(key).readUInt32BE(1);
+      try {
+        this.names.load(number, this.unseal(key, value).toString());
+      } catch {
+        // Whoever meets its number says so; the number must not be given again.
+        this.names.reserve(number);
+      }
+    }
   }
 
-  async aggregateKey(agg: Buffer): Promise<SealKey> {
+  /** The records of the names numbered since the last group. */
+  nameEntries(): Entry[] {
+    return this.names.added.map(({ number, name }) => this.sealed(nameKey(number), Buffer.from(name)));
+  }
+
+  // Identities
+
+  /** The key of a new aggregate; `identityEntry` keeps it. */
+  newKey(): SealKey {
+    return new SealKey(0, randomPool.take(32));
+  }
+
+  identityEntry({ agg, type, id, key }: Identity): Entry {
+    const record = records.encodeIdentity(this.names, { type, id, key: key.bytes });
+    return this.sealed(plainKey(Prefix.key, agg), record);
+  }
+
+  async identity(agg: Buffer): Promise<Identity> {
     const name = agg.toString('latin1');
-    const cached = this.aggregateKeys.get(name);
+    const cached = this.identities.get(name);
     if (cached !== undefined) return cached;
-    const recordKey = plainKey(Prefix.key, agg);
-    const record = await this.store.get(recordKey);
+    const record = await this.store.get(plainKey(Prefix.key, agg));
     if (record === null) throw new DatabaseError(SqlState.dataCorrupted, "an aggregate's key is missing");
-    const key = this.openKey(agg, record);
-    this.aggregateKeys.set(name, key);
-    return key;
+    const identity = this.openIdentity(agg, record);
+    this.identities.set(name, identity);
+    return identity;
   }
 
-  openKey(agg: Buffer, record: Buffer): SealKey {
-    return new SealKey(0, this.sealer.open(plainKey(Prefix.key, agg), record));
+  /** @throws DatabaseError XX001 */
+  openIdentity(agg: Buffer, record: Buffer): Identity {
+    const plain = this.sealer.open(plainKey(Prefix.key, agg), record);
+    const { type, id, key } = records.decodeIdentity(this.names, plain);
+    return { agg, type, id, key: new SealKey(0, key) };
   }
 
   // Heads
 
   headEntry(head: Head): Entry {
     const key = plainKey(Prefix.head, head.agg);
-    const state = Buffer.from(JSON.stringify(head.state));
-    return { key, value: this.sealer.sealPair(key, head.key, records.encodeHead(head), state) };
+    return { key, value: this.sealer.sealOwn(key, head.key, records.encodeHead(this.names, head)) };
   }
 
   /** @throws DatabaseError XX001 */
-  openHeadWith(key: SealKey, agg: Buffer, value: Buffer): Head {
-    const recordKey = plainKey(Prefix.head, agg);
-    const head = records.decodeHead(this.sealer.openFirst(recordKey, value));
-    const state = records.decodeFields(this.sealer.openSecond(recordKey, key, value));
-    return { ...head, agg, key, state };
+  openHeadWith(identity: Identity, recordKey: Uint8Array, value: Buffer): Head {
+    const plain = this.sealer.openOwn(recordKey, identity.key, value);
+    const head = records.decodeHead(this.names, plain);
+    const { agg, type, id, key } = identity;
+    const { version, position, createdAt, updatedAt, archived, frontier, state } = head;
+    // Written out: a spread of both is several times slower.
+    return { agg, type, id, key, version, position, createdAt, updatedAt, archived, frontier, state };
   }
 
   async openHead(agg: Buffer, value: Buffer): Promise<Head> {
-    const head = records.decodeHead(this.sealer.openFirst(plainKey(Prefix.head, agg), value));
+    const identity = await this.identity(agg);
     try {
-      return this.openHeadWith(await this.aggregateKey(agg), agg, value);
+      return this.openHeadWith(identity, plainKey(Prefix.head, agg), value);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       throw new DatabaseError(SqlState.dataCorrupted, 'the state of an aggregate cannot be read', {
-        detail: `aggregate "${head.type}", id "${head.id}", version ${head.version}: ${why}`,
+        detail: `aggregate "${identity.type}", id "${identity.id}": ${why}`,
         hint: 'CALL verify() tells more. Keep the data as evidence and restore from a copy.',
       });
     }
@@ -111,6 +154,7 @@ export class Repository {
     return value === null ? null : this.openHead(agg, value);
   }
 
+  /** Heads and the identities they need, in two reads. */
   async heads(aggs: readonly Buffer[]): Promise<(Head | null)[]> {
     const values = await this.store.getMany(aggs.map((agg) => plainKey(Prefix.head, agg)));
     return Promise.all(
@@ -127,7 +171,11 @@ export class Repository {
     try {
       for await (const batch of this.store.batches(prefixRange(Prefix.head, prefix))) {
         const heads: Head[] = [];
-        for (const { key, value } of batch) heads.push(await this.openScanned(keys, aggOf(key), value));
+        for (const entry of batch) {
+          const agg = aggOf(entry.key);
+          const identity = keys.nextOf(agg) ?? (await keys.of(agg))[0];
+          heads.push(this.openScanned(agg, identity, entry) ?? (await this.openHead(agg, entry.value)));
+        }
         yield heads;
       }
     } finally {
@@ -135,40 +183,58 @@ export class Repository {
     }
   }
 
-  private async openScanned(keys: AggregateCursor, agg: Buffer, value: Buffer): Promise<Head> {
-    const [record] = await keys.of(agg);
+  /** null where something is damaged: the slow way names it. */
+  private openScanned(agg: Buffer, identity: StoredEntry | undefined, head: StoredEntry): Head | null {
+    if (identity === undefined) return null;
     try {
-      if (record !== undefined) return this.openHeadWith(this.openKey(agg, record.value), agg, value);
+      return this.openHeadWith(this.openIdentity(agg, identity.value), head.key, head.value);
     } catch {
-      // Met again below, where the error names the aggregate.
+      return null;
     }
-    return this.openHead(agg, value);
   }
 
   // Events
 
-  eventEntry(agg: Buffer, own: SealKey, header: records.EventHeader, body: records.EventBody): Entry {
-    const key = versionKey(Prefix.event, agg, header.version);
-    return {
-      key,
-      value: this.sealer.sealPair(key, own, records.encodeEventHeader(header), records.encodeEventBody(body)),
-    };
-  }
-
-  eventHeader(key: Uint8Array, value: Buffer): records.EventHeader {
-    return records.decodeEventHeader(this.sealer.openFirst(key, value));
+  /** @param givenId null when the event's id was drawn */
+  eventEntry(event: StoredEvent, givenId: Buffer | null): Entry {
+    const key = versionKey(Prefix.event, event.agg, event.version);
+    const { position, eventType, actor, recordedAt, metadata, fields } = event;
+    const plain = records.encodeEvent(this.names, {
+      position,
+      eventType,
+      actor,
+      recordedAt,
+      givenId,
+      metadata,
+      fields,
+    });
+    return { key, value: this.sealer.sealOwn(key, event.key, plain) };
   }
 
   async openEvent(key: Uint8Array, value: Buffer): Promise<StoredEvent> {
-    const agg = aggOf(key);
-    const header = this.eventHeader(key, value);
-    const own = await this.aggregateKey(agg);
-    return { ...header, agg, body: records.decodeEventBody(this.sealer.openSecond(key, own, value)) };
+    return this.openEventWith(await this.identity(aggOf(key)), key, value);
   }
 
-  openEventWith(own: SealKey, agg: Buffer, key: Uint8Array, value: Buffer): StoredEvent {
-    const header = this.eventHeader(key, value);
-    return { ...header, agg, body: records.decodeEventBody(this.sealer.openSecond(key, own, value)) };
+  /** @throws DatabaseError XX001 */
+  openEventWith({ agg, type, id, key: own }: Identity, key: Uint8Array, value: Buffer): StoredEvent {
+    const record = records.decodeEvent(this.names, this.sealer.openOwn(key, own, value));
+    const { position, eventType, actor, recordedAt, givenId, metadata, fields } = record;
+    const eventId = givenId ?? this.eventIds.draw(position, recordedAt);
+    const version = versionOf(key);
+    return {
+      agg,
+      key: own,
+      type,
+      id,
+      version,
+      position,
+      eventId,
+      eventType,
+      actor,
+      recordedAt,
+      metadata,
+      fields,
+    };
   }
 
   async event(agg: Buffer, version: number): Promise<StoredEvent | null> {
@@ -190,12 +256,12 @@ export class Repository {
 
   /** A snapshot, if asked for, and the events of versions `from` through `to`, in one read. */
   async segment(
-    head: Head,
+    identity: Identity,
     snapshotVersion: number | null,
     from: number,
     to: number,
   ): Promise<{ snapshot: records.SnapshotRecord | null; events: (StoredEvent | null)[] }> {
-    const { agg, key: own } = head;
+    const { agg } = identity;
     const keys: Buffer[] = [];
     for (let version = from; version <= to; version++) keys.push(versionKey(Prefix.event, agg, version));
     const snapshotKey = snapshotVersion === null ? null : versionKey(Prefix.snapshot, agg, snapshotVersion);
@@ -203,19 +269,45 @@ export class Repository {
     const sealed = snapshotKey === null ? null : (values.pop() ?? null);
     return {
       snapshot:
-        snapshotKey === null || sealed === null ? null : this.openSnapshotWith(own, snapshotKey, sealed),
+        snapshotKey === null || sealed === null ? null : this.openSnapshotWith(identity, snapshotKey, sealed),
       events: values.map((value, i) => {
         const key = keys[i];
-        return value === null || key === undefined ? null : this.openEventWith(own, agg, key, value);
+        return value === null || key === undefined ? null : this.openEventWith(identity, key, value);
       }),
     };
   }
 
   /** Where a version stands in the total order; null when it is not stored. */
-  async positionOf(agg: Buffer, version: number): Promise<number | null> {
+  async positionOf({ agg, key: own }: Identity, version: number): Promise<number | null> {
     const key = versionKey(Prefix.event, agg, version);
     const value = await this.store.get(key);
-    return value === null ? null : this.eventHeader(key, value).position;
+    return value === null ? null : records.decodeEventPosition(this.sealer.openOwn(key, own, value));
+  }
+
+  /** The event with an id, wherever it is. */
+  async eventWithId(eventId: Buffer): Promise<StoredEvent | null> {
+    const key = this.index.eventId(eventId);
+    const kept = await this.store.get(key);
+    const position = kept === null ? this.eventIds.position(eventId) : kept.readUIntBE(0, 6);
+    const entry = position === null ? null : await this.positions.at(position);
+    // An id that only looks as if it had been drawn here.
+    if (
+      kept === null &&
+      (entry === null || !this.eventIds.draw(entry.position, entry.recordedAt).equals(eventId))
+    )
+      return null;
+    const event = entry === null ? null : await this.event(entry.agg, entry.version);
+    if (event?.eventId.equals(eventId) === true) return event;
+    // The drawn id of an event that a client gave another one.
+    if (kept === null && event !== null) return null;
+    throw new DatabaseError(SqlState.dataCorrupted, 'an event is not where its id says');
+  }
+
+  /** Where the event is that a client gave this id. Not sealed: whoever follows it checks where it leads. */
+  givenIdEntry(eventId: Buffer, position: number): Entry {
+    const value = Buffer.allocUnsafe(6);
+    value.writeUIntBE(position, 0, 6);
+    return { key: this.index.eventId(eventId), value };
   }
 
   /** The events of one aggregate from version `from` through `to`, in order. */
@@ -229,9 +321,12 @@ export class Repository {
 
   // Snapshots
 
-  snapshotEntry(agg: Buffer, own: SealKey, version: number, snapshot: records.SnapshotRecord): Entry {
-    const key = versionKey(Prefix.snapshot, agg, version);
-    return { key, value: this.sealer.sealPair(key, own, Buffer.alloc(0), records.encodeSnapshot(snapshot)) };
+  snapshotEntry(identity: Identity, version: number, snapshot: records.SnapshotRecord): Entry {
+    const key = versionKey(Prefix.snapshot, identity.agg, version);
+    return {
+      key,
+      value: this.sealer.sealOwn(key, identity.key, records.encodeSnapshot(this.names, snapshot)),
+    };
   }
 
   async openSnapshot(
@@ -239,13 +334,12 @@ export class Repository {
     key: Uint8Array,
     value: Buffer,
   ): Promise<records.SnapshotRecord & { version: number }> {
-    const snapshot = this.openSnapshotWith(await this.aggregateKey(agg), key, value);
-    const version = Number(Buffer.from(key).readBigUInt64BE(1 + AGG_BYTES));
-    return { ...snapshot, version };
+    const snapshot = this.openSnapshotWith(await this.identity(agg), key, value);
+    return { ...snapshot, version: versionOf(key) };
   }
 
-  openSnapshotWith(own: SealKey, key: Uint8Array, value: Buffer): records.SnapshotRecord {
-    return records.decodeSnapshot(this.sealer.openSecond(key, own, value));
+  openSnapshotWith({ key: own }: Identity, key: Uint8Array, value: Buffer): records.SnapshotRecord {
+    return records.decodeSnapshot(this.names, this.sealer.openOwn(key, own, value));
   }
 
   /** The newest snapshot at or before `version`. */
@@ -263,7 +357,7 @@ export class Repository {
     return null;
   }
 
-  // One-part records
+  // Records under the ring
 
   sealed(key: Buffer, plain: Uint8Array): Entry {
     return { key, value: this.sealer.seal(key, plain) };
@@ -271,41 +365,6 @@ export class Repository {
 
   unseal(key: Uint8Array, value: Buffer): Buffer {
     return this.sealer.open(key, value);
-  }
-
-  logEntry(first: number, run: readonly Omit<records.LogEntry, 'position'>[]): Entry {
-    return this.sealed(numberKey(Prefix.log, first), records.encodeLogRun(run));
-  }
-
-  /** The places of positions `from` through `to`, in order. */
-  async *scanLog(from: number, to: number): AsyncGenerator<records.LogEntry> {
-    // The run that holds `from` starts at or before it.
-    const start = (await this.logRunAt(from))?.[0]?.position ?? from;
-    const range = { gte: numberKey(Prefix.log, start), lt: numberKey(Prefix.log, to + 1) };
-    for await (const { key, value } of this.store.scan(range)) {
-      for (const entry of this.openLogRun(key, value))
-        if (entry.position >= from && entry.position <= to) yield entry;
-    }
-  }
-
-  openLogRun(key: Uint8Array, value: Buffer): records.LogEntry[] {
-    return records.decodeLogRun(Number(Buffer.from(key).readBigUInt64BE(1)), this.unseal(key, value));
-  }
-
-  async logRunAt(position: number): Promise<records.LogEntry[] | null> {
-    const range = {
-      gte: numberKey(Prefix.log, 0),
-      lt: numberKey(Prefix.log, position + 1),
-      reverse: true,
-      limit: 1,
-    };
-    for await (const { key, value } of this.store.scan(range)) return this.openLogRun(key, value);
-    return null;
-  }
-
-  async logAt(position: number): Promise<records.LogEntry | null> {
-    const run = await this.logRunAt(position);
-    return run?.find((entry) => entry.position === position) ?? null;
   }
 
   progressEntry(progress: records.Progress): Entry {

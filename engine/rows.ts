@@ -1,6 +1,6 @@
 /** From the engine's own records to the rows other rooms see: bigint versions and positions, hex hashes. */
-import { decodeFields, eventLeaf } from './codec/records.js';
-import { formatUuid } from './commit/stage.js';
+import { formatUuid } from './commit/appended.js';
+import { commitHash, eventLeaf, payloadText, saltOf } from './hashes.js';
 import type { Head, StoredEvent } from './repository.js';
 import type { EventRow, StateRow } from './types.js';
 
@@ -17,6 +17,12 @@ export function toStateRow(head: Omit<Head, 'agg' | 'key' | 'frontier'>): StateR
   };
 }
 
+/** L of a stored event, from everything it says. */
+export function leafOf(event: StoredEvent): Buffer {
+  const salt = saltOf(event.key, event.version);
+  return eventLeaf(event, commitHash(salt, event.metadata, payloadText(event.fields)));
+}
+
 export function toEventRow(event: StoredEvent): EventRow {
   return {
     position: BigInt(event.position),
@@ -24,11 +30,11 @@ export function toEventRow(event: StoredEvent): EventRow {
     aggregateId: event.id,
     version: BigInt(event.version),
     eventType: event.eventType,
-    payload: decodeFields(event.body.payload),
-    metadata: event.body.metadata,
+    payload: event.fields,
+    metadata: event.metadata,
     actor: event.actor,
     recordedAt: BigInt(event.recordedAt),
     eventId: formatUuid(event.eventId),
-    eventHash: eventLeaf(event).toString('hex'),
+    eventHash: leafOf(event).toString('hex'),
   };
 }

@@ -84,7 +84,7 @@ export class StoreTree {
   private async fromLeaves(start: number, end: number): Promise<Buffer> {
     let frontier: Frontier = [];
     let count = 0;
-    for await (const { leaf } of this.repository.scanLog(start + 1, end))
+    for await (const { leaf } of this.repository.positions.scan(start + 1, end))
       frontier = appendLeaf(frontier, count++, leaf);
     if (count !== end - start)
       throw new DatabaseError(SqlState.dataCorrupted, `positions ${start + 1} to ${end} are not all there`);

@@ -38,6 +38,27 @@ export function appendLeaf(frontier: Frontier, size: number, leaf: Buffer, onNod
   return next;
 }
 
+/** A tree that only grows here: what appendLeaf gives, without a new array for each leaf. */
+export class GrowingTree {
+  readonly frontier: Buffer[] = [];
+  size = 0;
+
+  add(leaf: Buffer, onNode?: NodeListener): void {
+    let hash = leaf;
+    let index = this.size++;
+    let level = 0;
+    while (index % 2 === 1) {
+      const left = this.frontier.pop();
+      if (left === undefined) throw new Error('frontier and size disagree');
+      hash = hashNode(left, hash);
+      index = (index - 1) / 2;
+      level++;
+      onNode?.(level, index, hash);
+    }
+    this.frontier.push(hash);
+  }
+}
+
 /** MTH of the tree. */
 export function frontierRoot(frontier: Frontier): Buffer {
   let root = frontier[frontier.length - 1];

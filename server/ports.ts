@@ -4,7 +4,7 @@
  * on which thread the engine runs. A method that is added here is added to threads/calls.ts as well.
  */
 import type { Checkpoint } from '../engine/checkpoint.js';
-import type { Appended } from '../engine/commit/stage.js';
+import type { Appended } from '../engine/commit/appended.js';
 import type { EventProof } from '../engine/proofs/verifier.js';
 import type { ReadCounts } from '../engine/lookBack.js';
 import type { EventFilter, Ids, ReadEstimate } from '../engine/reader.js';

@@ -1,5 +1,14 @@
 import { DatabaseError, SqlState } from '../errors.js';
 
+/** Of a safe integer, 53 bits. */
+const VARINT_BYTES_MAX = 8;
+/** Of the last of so many bytes. */
+const MAX_SCALE = 128 ** (VARINT_BYTES_MAX - 1);
+
+const SHORT_TEXT = 24;
+/** The most that a writer keeps between two records. */
+const KEPT_BYTES = 65_536;
+
 /** Appends numbers, texts and byte strings to one growing buffer. Integers are big-endian. */
 export class ByteWriter {
   private buffer: Buffer;
@@ -32,6 +41,19 @@ export class ByteWriter {
     return this;
   }
 
+  /** A non-negative safe integer as LEB128: 7 bits a byte, the lowest first. */
+  varint(value: number): this {
+    const at = this.reserve(VARINT_BYTES_MAX);
+    let end = at;
+    let rest = value;
+    // Above 31 bits by arithmetic: the bit operators would cut the number.
+    for (; rest >= 0x8000_0000; rest = Math.floor(rest / 128)) this.buffer[end++] = (rest % 128) | 128;
+    for (; rest >= 128; rest >>>= 7) this.buffer[end++] = (rest & 127) | 128;
+    this.buffer[end++] = rest;
+    this.length = end;
+    return this;
+  }
+
   /** A non-negative safe integer as 8 bytes. */
   u64(value: number): this {
     const at = this.reserve(8);
@@ -52,10 +74,29 @@ export class ByteWriter {
     return this.bytes(value);
   }
 
-  text(value: string): this {
+  /** UTF-8 without its length. */
+  rawText(value: string): this {
     // Room for the longest UTF-8 form, so that the text is walked once.
+    const start = this.reserve(value.length * 3);
+    this.length = start + this.put(value, start);
+    return this;
+  }
+
+  /** @returns the bytes written */
+  private put(value: string, at: number): number {
+    if (value.length > SHORT_TEXT) return this.buffer.write(value, at);
+    // A call into native code costs more than a few letters do here.
+    for (let i = 0; i < value.length; i++) {
+      const unit = value.charCodeAt(i);
+      if (unit > 127) return this.buffer.write(value, at);
+      this.buffer[at + i] = unit;
+    }
+    return value.length;
+  }
+
+  text(value: string): this {
     const start = this.reserve(4 + value.length * 3);
-    const size = this.buffer.write(value, start + 4);
+    const size = this.put(value, start + 4);
     this.buffer.writeUInt32BE(size, start);
     this.length = start + 4 + size;
     return this;
@@ -70,6 +111,8 @@ export class ByteWriter {
   take(): Buffer {
     const view = this.buffer.subarray(0, this.length);
     this.length = 0;
+    // One long value must not hold its room for ever.
+    if (this.buffer.length > KEPT_BYTES) this.buffer = Buffer.allocUnsafe(KEPT_BYTES);
     return view;
   }
 }
@@ -106,6 +149,18 @@ export class ByteReader {
     return this.buffer.readUInt32BE(at) * 0x1_0000_0000 + this.buffer.readUInt32BE(at + 4);
   }
 
+  varint(): number {
+    let value = 0;
+    let scale = 1;
+    for (;;) {
+      const byte = this.u8();
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+      scale *= 128;
+      if (scale > MAX_SCALE) throw new DatabaseError(SqlState.dataCorrupted, 'a stored number is too long');
+    }
+  }
+
   bytes(size: number): Buffer {
     const at = this.advance(size);
     return this.buffer.subarray(at, at + size);
@@ -119,6 +174,16 @@ export class ByteReader {
     const size = this.u32();
     const at = this.advance(size);
     return this.buffer.toString('utf8', at, at + size);
+  }
+
+  /** `size` bytes of UTF-8. */
+  rawText(size: number): string {
+    const at = this.advance(size);
+    return this.buffer.toString('utf8', at, at + size);
+  }
+
+  restText(): string {
+    return this.rawText(this.buffer.length - this.offset);
   }
 
   rest(): Buffer {

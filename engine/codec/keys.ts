@@ -1,22 +1,24 @@
 /**
  * Keys in the store. One prefix byte per kind of record, so that one batch spans them all.
  *
- *   agg = u32be(type number) ‖ HMAC-SHA256(indexKey, lp(type)‖lp(id))[0:16]      (no id in the clear; types stay together)
+ *   agg = u32be(type number) ‖ HMAC-SHA256(indexKey, lp(type)‖lp(id))[0:12]      (no id in the clear; types stay together)
  *
- *   'e' agg ‖ u64be(version)         the event
+ *   'e' agg ‖ u48be(version)         the event
  *   'l' u64be(first position)        a run of up to 256 entries of the total order
- *   'k' agg                          the aggregate's own data key, wrapped by the ring
+ *   'k' agg                          the aggregate's own data key and its id, under the ring
  *   'h' agg                          the head: current state, right edge of the aggregate's tree
- *   's' agg ‖ u64be(version)         a snapshot
- *   'i' HMAC(indexKey, event id)     where that event is: exact idempotency, kept for ever
+ *   's' agg ‖ u48be(version)         a snapshot
+ *   'i' HMAC(indexKey, event id)     the position of the event a client gave this id: exact idempotency, kept for ever
  *   't' u8(level) ‖ u64be(index)     nodes of the store tree at levels 8, 16, 24, …
  *   'u' HMAC(indexKey, token id)     events a limited token has written
  *   'c' u64be(size)                  signed checkpoints
  *   'm' name                         one-off records
+ *   'n' u32be(number)                a name that other records have a number for
  */
 import { hmacSha256 } from '../crypto/hash.js';
 
-export const AGG_BYTES = 20;
+export const AGG_BYTES = 16;
+const VERSION_BYTES = 6;
 /** Of a hashed name. */
 const NAME_BYTES = 16;
 
@@ -31,6 +33,7 @@ export const Prefix = {
   usage: 0x75,
   checkpoint: 0x63,
   meta: 0x6d,
+  name: 0x6e,
 } as const;
 type PrefixByte = (typeof Prefix)[keyof typeof Prefix];
 
@@ -46,21 +49,22 @@ function writeU64(target: Buffer, value: number, offset: number): void {
   target.writeUInt32BE(value >>> 0, offset + 4);
 }
 
-/** prefix ‖ agg ‖ u64be(version) */
+/** prefix ‖ agg ‖ u48be(version) */
 export function versionKey(prefix: PrefixByte, agg: Buffer, version: number): Buffer {
-  const key = Buffer.allocUnsafe(1 + AGG_BYTES + 8);
+  const key = Buffer.allocUnsafe(1 + AGG_BYTES + VERSION_BYTES);
   key[0] = prefix;
-  agg.copy(key, 1);
-  writeU64(key, version, 1 + AGG_BYTES);
+  key.set(agg, 1);
+  key.writeUIntBE(version, 1 + AGG_BYTES, VERSION_BYTES);
   return key;
 }
 
-/** agg ‖ u64be(version): where an event is. */
-export function placeOf(agg: Buffer, version: number): Buffer {
-  const place = Buffer.allocUnsafe(AGG_BYTES + 8);
-  agg.copy(place);
-  writeU64(place, version, AGG_BYTES);
-  return place;
+/** The version in a key that versionKey made. */
+export function versionOf(key: Uint8Array): number {
+  const at = 1 + AGG_BYTES;
+  const high = ((key[at] ?? 0) << 8) | (key[at + 1] ?? 0);
+  const low =
+    ((key[at + 2] ?? 0) << 24) | ((key[at + 3] ?? 0) << 16) | ((key[at + 4] ?? 0) << 8) | (key[at + 5] ?? 0);
+  return high * 0x1_0000_0000 + (low >>> 0);
 }
 
 /** prefix ‖ bytes */
@@ -76,6 +80,14 @@ export function numberKey(prefix: PrefixByte, value: number): Buffer {
   const key = Buffer.allocUnsafe(9);
   key[0] = prefix;
   writeU64(key, value, 1);
+  return key;
+}
+
+/** The name with a number. */
+export function nameKey(number: number): Buffer {
+  const key = Buffer.allocUnsafe(5);
+  key[0] = Prefix.name;
+  key.writeUInt32BE(number, 1);
   return key;
 }
 
@@ -125,7 +137,7 @@ export class Index {
     // Memory of its own, since heads are kept long.
     const agg = Buffer.alloc(AGG_BYTES);
     agg.writeUInt32BE(typeNumber, 0);
-    hmacSha256(this.indexKey, input).copy(agg, 4, 0, 16);
+    hmacSha256(this.indexKey, input).copy(agg, 4, 0, AGG_BYTES - 4);
     return agg;
   }
 

@@ -2,133 +2,84 @@
  * The plain forms of what the store holds, before sealing. Versions and positions are safe integers inside the
  * engine; they become bigint at its edge.
  *
- * What an encode function returns is a view that is valid until the next call of an encode function, except that
- * the two parts of one record may be held at the same time.
+ * What an encode function returns is a view that is valid until the next call of an encode function.
  */
-import { hmacSha256, sha256 } from '../crypto/hash.js';
 import { DatabaseError, SqlState } from '../errors.js';
 import type { Frontier } from '../tree.js';
 import type { Fields } from '../types.js';
 import { ByteReader, ByteWriter } from './bytes.js';
+import { readFields, writeFields } from './fields.js';
 import { AGG_BYTES } from './keys.js';
+import type { Names } from './names.js';
 
 const writer = new ByteWriter(4096);
-/** For the second parts of records. */
-const secondWriter = new ByteWriter(4096);
 
-const LEAF_START = Buffer.from('\0evl1', 'latin1');
-const STORE_LEAF_START = Buffer.from('\0evg1', 'latin1');
-
-/** What of an event survives the destruction of its aggregate's key. */
-export interface EventHeader {
+/** What an event's record says; type, id and version stand in its aggregate's identity and in its key. */
+export interface EventRecord {
   readonly position: number;
-  readonly type: string;
-  readonly id: string;
-  readonly version: number;
-  /** 16 bytes. */
-  readonly eventId: Buffer;
   readonly eventType: string;
   readonly actor: string;
   /** Microseconds since 1970. */
   readonly recordedAt: number;
-  /** HMAC-SHA256(salt, lp(metadata) ‖ lp(payload)), 32 bytes. */
-  readonly commit: Buffer;
-}
-
-export interface EventBody {
-  readonly salt: Buffer;
+  /** 16 bytes when a client gave it, null when it was drawn (eventIds.ts). */
+  readonly givenId: Buffer | null;
+  /** JSON text. */
   readonly metadata: string | null;
-  /** JSON text, exactly as hashed. */
-  readonly payload: Buffer;
+  readonly fields: Fields;
 }
 
-/** HMAC-SHA256(salt32, lp(metadata) ‖ lp(payload)) over the stored bytes, never re-canonicalised. */
-export function commitHash(body: EventBody): Buffer {
-  const input = writer
-    .text(body.metadata ?? '')
-    .lp(body.payload)
-    .take();
-  return hmacSha256(body.salt, input);
+const HAS_METADATA = 1;
+const HAS_GIVEN_ID = 2;
+
+export function encodeEvent(names: Names, event: EventRecord): Buffer {
+  writer.varint(event.position).varint(event.recordedAt);
+  names.write(writer, event.eventType);
+  names.write(writer, event.actor);
+  writer.u8((event.metadata === null ? 0 : HAS_METADATA) | (event.givenId === null ? 0 : HAS_GIVEN_ID));
+  if (event.givenId !== null) writer.bytes(event.givenId);
+  if (event.metadata !== null) writer.text(event.metadata);
+  writeFields(writer, names, event.fields);
+  return writer.take();
 }
 
-/** L = SHA256(0x00 ‖ "evl1" ‖ …): the event's leaf hash. */
-export function eventLeaf(event: EventHeader): Buffer {
-  return sha256(
-    writer
-      .bytes(LEAF_START)
-      .text(event.type)
-      .text(event.id)
-      .u64(event.version)
-      .bytes(event.eventId)
-      .text(event.eventType)
-      .text(event.actor)
-      .u64(event.recordedAt)
-      .bytes(event.commit)
-      .take(),
-  );
-}
-
-/** SHA256(0x00 ‖ g): the append's leaf hash in the store tree. */
-export function storeLeaf(type: string, id: string, version: number, leaf: Buffer, root: Buffer): Buffer {
-  return sha256(
-    writer.bytes(STORE_LEAF_START).text(type).text(id).u64(version).bytes(leaf).bytes(root).take(),
-  );
-}
-
-export function encodeEventHeader(event: EventHeader): Buffer {
-  return writer
-    .u64(event.position)
-    .text(event.type)
-    .text(event.id)
-    .u64(event.version)
-    .bytes(event.eventId)
-    .text(event.eventType)
-    .text(event.actor)
-    .u64(event.recordedAt)
-    .bytes(event.commit)
-    .take();
-}
-
-export function decodeEventHeader(bytes: Buffer): EventHeader {
+/** What is returned holds no part of `bytes`. */
+export function decodeEvent(names: Names, bytes: Buffer): EventRecord {
   const r = new ByteReader(bytes);
-  return {
-    position: r.u64(),
-    type: r.text(),
-    id: r.text(),
-    version: r.u64(),
-    eventId: r.bytes(16),
-    eventType: r.text(),
-    actor: r.text(),
-    recordedAt: r.u64(),
-    commit: r.bytes(32),
-  };
+  const position = r.varint();
+  const recordedAt = r.varint();
+  const eventType = names.read(r);
+  const actor = names.read(r);
+  const flags = r.u8();
+  const givenId = (flags & HAS_GIVEN_ID) === 0 ? null : Buffer.from(r.bytes(16));
+  const metadata = (flags & HAS_METADATA) === 0 ? null : r.text();
+  return { position, recordedAt, eventType, actor, givenId, metadata, fields: readFields(r, names) };
 }
 
-export function encodeEventBody(body: EventBody): Buffer {
-  secondWriter.bytes(body.salt).u8(body.metadata === null ? 0 : 1);
-  if (body.metadata !== null) secondWriter.text(body.metadata);
-  return secondWriter.bytes(body.payload).take();
+/** Of an event's record alone. */
+export function decodeEventPosition(bytes: Buffer): number {
+  return new ByteReader(bytes).varint();
 }
 
-export function decodeEventBody(bytes: Buffer): EventBody {
+/** An aggregate's name and its own key, 32 bytes. */
+export interface IdentityRecord {
+  readonly type: string;
+  readonly id: string;
+  readonly key: Buffer;
+}
+
+export function encodeIdentity(names: Names, identity: IdentityRecord): Buffer {
+  writer.bytes(identity.key);
+  names.write(writer, identity.type);
+  return writer.rawText(identity.id).take();
+}
+
+export function decodeIdentity(names: Names, bytes: Buffer): IdentityRecord {
   const r = new ByteReader(bytes);
-  const salt = r.bytes(32);
-  const metadata = r.u8() === 1 ? r.text() : null;
-  return { salt, metadata, payload: r.rest() };
-}
-
-export function decodeFields(json: Buffer): Fields {
-  try {
-    return JSON.parse(json.toString('utf8')) as Fields;
-  } catch {
-    throw new DatabaseError(SqlState.dataCorrupted, 'stored fields are not JSON');
-  }
+  return { key: r.bytes(32), type: names.read(r), id: r.restText() };
 }
 
 /** An aggregate's current state and the right edge of its tree. */
 export interface HeadRecord {
-  readonly type: string;
-  readonly id: string;
   readonly version: number;
   /** Position of the latest event. */
   readonly position: number;
@@ -136,34 +87,38 @@ export interface HeadRecord {
   readonly updatedAt: number;
   readonly archived: boolean;
   readonly frontier: Frontier;
+  readonly state: Fields;
 }
 
-export function encodeHead(head: HeadRecord): Buffer {
+export function encodeHead(names: Names, head: HeadRecord): Buffer {
   writer
-    .text(head.type)
-    .text(head.id)
-    .u64(head.version)
-    .u64(head.position)
-    .u64(head.createdAt)
-    .u64(head.updatedAt)
-    .u8(head.archived ? 1 : 0)
-    .u8(head.frontier.length);
-  for (const hash of head.frontier) writer.bytes(hash);
+    .varint(head.version)
+    .varint(head.position)
+    .varint(head.createdAt)
+    .varint(head.updatedAt)
+    .u8(head.archived ? 1 : 0);
+  writeHashes(head.frontier);
+  writeFields(writer, names, head.state);
   return writer.take();
 }
 
-export function decodeHead(bytes: Buffer): HeadRecord {
+/** What is returned holds no part of `bytes`. */
+export function decodeHead(names: Names, bytes: Buffer): HeadRecord {
   const r = new ByteReader(bytes);
   return {
-    type: r.text(),
-    id: r.text(),
-    version: r.u64(),
-    position: r.u64(),
-    createdAt: r.u64(),
-    updatedAt: r.u64(),
+    version: r.varint(),
+    position: r.varint(),
+    createdAt: r.varint(),
+    updatedAt: r.varint(),
     archived: r.u8() === 1,
     frontier: readHashes(r),
+    state: readFields(r, names),
   };
+}
+
+function writeHashes(hashes: Frontier): void {
+  writer.u8(hashes.length);
+  for (const hash of hashes) writer.bytes(hash);
 }
 
 function readHashes(r: ByteReader): Buffer[] {
@@ -175,26 +130,22 @@ export interface SnapshotRecord {
   readonly position: number;
   readonly createdAt: number;
   readonly updatedAt: number;
-  /** JSON text of the fields. */
-  readonly state: Buffer;
+  readonly state: Fields;
 }
 
-export function encodeSnapshot(snapshot: SnapshotRecord): Buffer {
-  return secondWriter
-    .u64(snapshot.position)
-    .u64(snapshot.createdAt)
-    .u64(snapshot.updatedAt)
-    .bytes(snapshot.state)
-    .take();
+export function encodeSnapshot(names: Names, snapshot: SnapshotRecord): Buffer {
+  writer.varint(snapshot.position).varint(snapshot.createdAt).varint(snapshot.updatedAt);
+  writeFields(writer, names, snapshot.state);
+  return writer.take();
 }
 
-export function decodeSnapshot(bytes: Buffer): SnapshotRecord {
+export function decodeSnapshot(names: Names, bytes: Buffer): SnapshotRecord {
   const r = new ByteReader(bytes);
   return {
-    position: r.u64(),
-    createdAt: r.u64(),
-    updatedAt: r.u64(),
-    state: r.rest(),
+    position: r.varint(),
+    createdAt: r.varint(),
+    updatedAt: r.varint(),
+    state: readFields(r, names),
   };
 }
 
@@ -208,24 +159,29 @@ export interface LogEntry {
   readonly leaf: Buffer;
 }
 
-/** A run of entries with consecutive positions; the first position is in the record's key. */
-export function encodeLogRun(entries: readonly Omit<LogEntry, 'position'>[]): Buffer {
-  writer.u32(entries.length);
-  for (const entry of entries)
-    writer.bytes(entry.agg).u64(entry.version).u64(entry.recordedAt).bytes(entry.leaf);
+/** A run of entries of one group, so of one time, with consecutive positions; the first position is in the key. */
+export function encodeLogRun(
+  recordedAt: number,
+  entries: readonly Omit<LogEntry, 'position' | 'recordedAt'>[],
+): Buffer {
+  writer.varint(entries.length).varint(recordedAt);
+  for (const { agg, version, leaf } of entries) writer.bytes(agg).varint(version).bytes(leaf);
   return writer.take();
 }
 
 export function decodeLogRun(first: number, bytes: Buffer): LogEntry[] {
   const r = new ByteReader(bytes);
-  const count = r.u32();
-  const entries = Array.from({ length: count }, (_, i) => ({
-    position: first + i,
-    agg: r.bytes(AGG_BYTES),
-    version: r.u64(),
-    recordedAt: r.u64(),
-    leaf: r.bytes(32),
-  }));
+  const count = r.varint();
+  const recordedAt = r.varint();
+  const entries: LogEntry[] = [];
+  for (let i = 0; i < count; i++)
+    entries.push({
+      position: first + i,
+      agg: r.bytes(AGG_BYTES),
+      version: r.varint(),
+      recordedAt,
+      leaf: r.bytes(32),
+    });
   if (!r.atEnd) throw new DatabaseError(SqlState.dataCorrupted, 'a run of the log is longer than it says');
   return entries;
 }
@@ -241,14 +197,19 @@ export interface Progress {
 }
 
 export function encodeProgress(progress: Progress): Buffer {
-  writer.u64(progress.sequence).u64(progress.position).u64(progress.recordedAt).u8(progress.frontier.length);
-  for (const hash of progress.frontier) writer.bytes(hash);
+  writer.varint(progress.sequence).varint(progress.position).varint(progress.recordedAt);
+  writeHashes(progress.frontier);
   return writer.take();
 }
 
 export function decodeProgress(bytes: Buffer): Progress {
   const r = new ByteReader(bytes);
-  return { sequence: r.u64(), position: r.u64(), recordedAt: r.u64(), frontier: readHashes(r) };
+  return {
+    sequence: r.varint(),
+    position: r.varint(),
+    recordedAt: r.varint(),
+    frontier: readHashes(r),
+  };
 }
 
 /** A group as the commit log carries it: the puts of one store batch. */

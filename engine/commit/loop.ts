@@ -11,20 +11,12 @@ import { maximumPayloadBytes, type CommitLog } from '../log/log.js';
 import { LruMap } from '../lru.js';
 import { toStateRow } from '../rows.js';
 import type { Head, Repository } from '../repository.js';
-import type { Entry } from '../store/store.js';
 import type { CommittedGroup, NewEvent, Writer } from '../types.js';
 import { encodeGroupEntries } from './encode.js';
 import { Prefetched } from './prefetch.js';
 import { Preview } from './preview.js';
-import {
-  announcementOf,
-  Group,
-  headName,
-  rowOf,
-  type Appended,
-  type Existing,
-  type Staged,
-} from './stage.js';
+import { announcementOf, appendedOf, type Appended } from './appended.js';
+import { Group, headName, randomUuid, type Existing, type Staged } from './stage.js';
 
 const HEAD_CACHE = 50_000;
 /** Events that one group may gather; a single larger request still goes through alone. */
@@ -80,6 +72,9 @@ export class CommitLoop {
     });
   }
 
+  private readonly drawId = (position: number, recordedAt: number): Buffer =>
+    this.repository.eventIds.draw(position, recordedAt);
+
   /** The head of an aggregate as of the last commit. */
   async head(type: string, id: string): Promise<Head | null> {
     const name = headName(type, id);
@@ -108,9 +103,9 @@ export class CommitLoop {
     const { catalogue, progress } = this.state;
     const recordedAt = Math.max(this.clock(), progress.recordedAt);
     const known = await this.prefetch([]);
-    return new Preview(new Group(catalogue, known, progress.position, recordedAt), (events, writer) =>
-      this.prefetch([{ events, writer }]),
-    );
+    // Its positions are not final, so neither would be an id drawn from them.
+    const group = new Group(catalogue, known, progress.position, recordedAt, randomUuid);
+    return new Preview(group, (events, writer) => this.prefetch([{ events, writer }]));
   }
 
   private async run(): Promise<void> {
@@ -144,7 +139,7 @@ export class CommitLoop {
     const known = await this.prefetch(batch);
     const { progress } = this.state;
     const recordedAt = Math.max(this.clock(), progress.recordedAt);
-    const group = new Group(this.state.catalogue, known, progress.position, recordedAt);
+    const group = new Group(this.state.catalogue, known, progress.position, recordedAt, this.drawId);
     const accepted: { request: Waiting; answers: (Staged | Existing)[] }[] = [];
     for (const request of batch) {
       try {
@@ -156,33 +151,14 @@ export class CommitLoop {
     }
     if (group.staged.length > 0) {
       const durable = accepted.some(({ request }) => request.durable);
-      await this.persist(group, recordedAt, known.keysFor(group), durable);
+      await this.persist(group, recordedAt, durable);
     }
-    for (const { request, answers } of accepted) {
-      request.resolve(
-        answers.map((answer) =>
-          'row' in answer ? { ...answer.row, duplicate: true } : { ...rowOf(answer), duplicate: false },
-        ),
-      );
-    }
+    for (const { request, answers } of accepted) request.resolve(answers.map(appendedOf));
   }
 
-  private async persist(
-    group: Group,
-    recordedAt: number,
-    newKeys: readonly Entry[],
-    durable: boolean,
-  ): Promise<void> {
-    const thresholdOf = (type: string): number => group.catalogue.snapshotThreshold(type);
+  private async persist(group: Group, recordedAt: number, durable: boolean): Promise<void> {
     const before = this.state.progress;
-    const { entries, progress } = encodeGroupEntries(
-      this.repository,
-      group,
-      before,
-      recordedAt,
-      newKeys,
-      thresholdOf,
-    );
+    const { entries, progress } = encodeGroupEntries(this.repository, group, before, recordedAt);
     const payload = encodeGroup(entries);
     if (payload.length > maximumPayloadBytes)
       throw new DatabaseError(SqlState.programLimitExceeded, 'the transaction is too large', {
@@ -202,6 +178,7 @@ export class CommitLoop {
     }
     // On disk: it counts from here. The store follows in the background, and whoever reads it waits for that.
     this.repository.store.enqueue(entries);
+    this.repository.names.settle();
     this.state.progress = progress;
     this.state.catalogue = group.catalogue;
     for (const [name, head] of group.heads) {

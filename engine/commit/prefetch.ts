@@ -1,11 +1,8 @@
 import { ByteReader } from '../codec/bytes.js';
-import { AGG_BYTES } from '../codec/keys.js';
-import { DatabaseError, SqlState } from '../errors.js';
 import type { Head, Repository } from '../repository.js';
 import { toEventRow } from '../rows.js';
-import type { Entry } from '../store/store.js';
 import type { NewEvent } from '../types.js';
-import { formatUuid, headName, type Existing, type Group, type Known } from './stage.js';
+import { headName, type Existing, type Known } from './stage.js';
 
 /** What one group's requests may ask about the store. */
 export class Prefetched implements Known {
@@ -14,7 +11,6 @@ export class Prefetched implements Known {
   private readonly unreadable = new Map<string, unknown>();
   private readonly eventIds = new Map<string, Existing>();
   private readonly tokens = new Map<string, number>();
-  private readonly keys = new Map<string, Entry>();
 
   constructor(private readonly repository: Repository) {}
 
@@ -41,19 +37,9 @@ export class Prefetched implements Known {
   }
 
   async loadEventIds(ids: readonly string[]): Promise<void> {
-    if (ids.length === 0) return;
-    const keys = ids.map((id) => this.repository.index.eventId(Buffer.from(id.replaceAll('-', ''), 'hex')));
-    const values = await this.repository.store.getMany(keys);
-    for (const [i, value] of values.entries()) {
-      const key = keys[i];
-      const id = ids[i];
-      if (value === null || key === undefined || id === undefined) continue;
-      const place = new ByteReader(value);
-      const agg = Buffer.from(place.bytes(AGG_BYTES));
-      const event = await this.repository.event(agg, place.u64());
-      if (event === null || formatUuid(event.eventId) !== id.toLowerCase())
-        throw new DatabaseError(SqlState.dataCorrupted, 'an event is not where the index of event ids says');
-      this.eventIds.set(id, { row: toEventRow(event) });
+    for (const id of ids) {
+      const event = await this.repository.eventWithId(Buffer.from(id.replaceAll('-', ''), 'hex'));
+      if (event !== null) this.eventIds.set(id, { row: toEventRow(event) });
     }
   }
 
@@ -80,20 +66,8 @@ export class Prefetched implements Known {
     return this.aggs.get(headName(type, id)) ?? this.repository.index.aggregate(typeNumber, type, id);
   }
 
-  newKey(agg: Buffer): Head['key'] {
-    const { key, entry } = this.repository.createAggregateKey(agg);
-    this.keys.set(agg.toString('latin1'), entry);
-    return key;
-  }
-
-  /** The key records of the aggregates the group creates; those of refused requests are left out. */
-  keysFor(group: Group): Entry[] {
-    const entries: Entry[] = [];
-    for (const staged of group.staged) {
-      const entry = staged.isFirst ? this.keys.get(staged.head.agg.toString('latin1')) : undefined;
-      if (entry !== undefined) entries.push(entry);
-    }
-    return entries;
+  newKey(): Head['key'] {
+    return this.repository.newKey();
   }
 
   existing(eventId: string): Existing | null {

@@ -1,7 +1,8 @@
 import { isInternalType } from '../catalogue.js';
 import { toStateRow } from '../rows.js';
 import type { NewEvent, Schema, StateRow, Writer } from '../types.js';
-import { headName, rowOf, type Appended, type Group, type Known } from './stage.js';
+import { appendedOf, type Appended } from './appended.js';
+import { headName, type Group, type Known } from './stage.js';
 
 type Prefetch = (
   events: readonly NewEvent[],
@@ -23,11 +24,7 @@ export class Preview {
     const known = await this.prefetch(events, writer);
     for (const event of events) known.requireReadable(event);
     this.group.learn(known);
-    return this.group
-      .add(events, writer)
-      .map((answer) =>
-        'row' in answer ? { ...answer.row, duplicate: true } : { ...rowOf(answer), duplicate: false },
-      );
+    return this.group.add(events, writer).map(appendedOf);
   }
 
   /** The schema as the transaction sees it. */

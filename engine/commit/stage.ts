@@ -3,27 +3,23 @@
  * joins the group whole or leaves it as it was.
  */
 import { SCHEMA_TYPE, isInternalType, type Catalogue } from '../catalogue.js';
-import { commitHash, eventLeaf, type EventBody, type EventHeader } from '../codec/records.js';
 import type { SealKey } from '../crypto/seal.js';
 import { DatabaseError, SqlState } from '../errors.js';
 import { applyEvent } from '../fold.js';
-import type { Head } from '../repository.js';
+import { commitHash, eventLeaf, payloadText, saltOf } from '../hashes.js';
+import type { Head, StoredEvent } from '../repository.js';
 import { Limits, validateEvent } from '../schema/validate.js';
 import { VIEW_TYPE } from '../schema/views.js';
 import { appendLeaf } from '../tree.js';
 import { randomPool } from '../crypto/random.js';
-import type { CommittedGroup, EventRow, Fields, NewEvent, Writer } from '../types.js';
-
-/** A committed event as its request is answered; `duplicate` when it was there before. */
-export interface Appended extends EventRow {
-  readonly duplicate: boolean;
-}
+import type { EventRow, Fields, NewEvent, Writer } from '../types.js';
+import { AppendedEvent } from './appended.js';
 
 /** An event that has its place in the group. */
 export interface Staged {
-  readonly event: NewEvent;
-  readonly header: EventHeader;
-  readonly body: EventBody;
+  readonly stored: StoredEvent;
+  /** 16 bytes when the client gave its id, null when it was drawn. */
+  readonly givenId: Buffer | null;
   readonly leaf: Buffer;
   readonly head: Head;
   /** Set when this event creates its aggregate. */
@@ -36,13 +32,14 @@ export interface Known {
   head(name: string): Head | null;
   agg(typeNumber: number, type: string, id: string): Buffer;
   /** Makes the key of a new aggregate. */
-  newKey(agg: Buffer): SealKey;
+  newKey(): SealKey;
   /** The event that has this event id, if any is stored. */
   existing(eventId: string): Existing | null;
   /** Events a limited token had written before this group. */
   usage(tokenId: string): number;
 }
 
+/** An event that was there before. */
 export interface Existing {
   readonly row: EventRow;
 }
@@ -50,6 +47,9 @@ export interface Existing {
 export function headName(type: string, id: string): string {
   return `${type}\0${id}`;
 }
+
+/** The id of an event that was given none, 16 bytes. */
+export type DrawId = (position: number, recordedAt: number) => Buffer;
 
 /** The group so far. */
 export class Group {
@@ -65,6 +65,7 @@ export class Group {
     private known: Known,
     private readonly basePosition: number,
     private readonly recordedAt: number,
+    private readonly drawId: DrawId,
   ) {
     this.catalogue = catalogue;
     this.revisionBefore = catalogue.schema.revision;
@@ -85,6 +86,7 @@ export class Group {
       writer,
       this.basePosition + this.staged.length,
       this.recordedAt,
+      this.drawId,
     );
     const answers = events.map((event) => attempt.place(event));
     // Schema changes, also those an open aggregate makes by itself, are no writes of the token's.
@@ -103,7 +105,9 @@ export class Group {
     // One by one: as arguments of a call, so many would not fit the stack.
     for (const staged of attempt.staged) this.staged.push(staged);
     for (const [name, head] of attempt.heads) this.heads.set(name, head);
-    for (const staged of attempt.staged) this.eventIds.set(staged.header.eventId.toString('hex'), staged);
+    // Nobody can know an id that is drawn in this very group.
+    for (const staged of attempt.staged)
+      if (staged.givenId !== null) this.eventIds.set(staged.givenId.toString('hex'), staged);
     return answers;
   }
 
@@ -133,6 +137,7 @@ class Attempt {
     private readonly writer: Writer,
     private readonly basePosition: number,
     private readonly recordedAt: number,
+    private readonly drawId: DrawId,
   ) {
     this.catalogue = group.catalogue;
   }
@@ -155,10 +160,10 @@ class Attempt {
   private duplicateOf(event: NewEvent, eventId: string): Staged | Existing | null {
     const plain = eventId.replaceAll('-', '');
     const here =
-      this.staged.find((s) => s.header.eventId.toString('hex') === plain) ?? this.group.stagedWith(plain);
+      this.staged.find((s) => s.givenId?.toString('hex') === plain) ?? this.group.stagedWith(plain);
     const found = here ?? this.known.existing(eventId);
     if (found === null) return null;
-    const row = 'row' in found ? found.row : rowOf(found);
+    const row = 'row' in found ? found.row : new AppendedEvent(found);
     const same =
       row.aggregateType === event.aggregateType &&
       row.aggregateId === event.aggregateId &&
@@ -182,43 +187,38 @@ class Attempt {
     if (number === null)
       throw new DatabaseError(SqlState.undefinedTable, `aggregate "${event.aggregateType}" does not exist`);
     const agg = before?.agg ?? this.known.agg(number, event.aggregateType, event.aggregateId);
-    const version = (before?.version ?? 0) + 1;
-    const body: EventBody = {
-      salt: randomPool.take(32),
-      metadata: event.metadata,
-      payload: Buffer.from(JSON.stringify(event.payload)),
-    };
-    if (body.payload.length > Limits.payloadBytes)
-      throw new DatabaseError(
-        SqlState.programLimitExceeded,
-        `a payload is limited to ${Limits.payloadBytes} bytes`,
-      );
-    const header: EventHeader = {
-      position: this.basePosition + this.staged.length + 1,
+    const key = before?.key ?? this.known.newKey();
+    const position = this.basePosition + this.staged.length + 1;
+    const givenId = event.eventId === null ? null : Buffer.from(event.eventId.replaceAll('-', ''), 'hex');
+    const stored: StoredEvent = {
+      agg,
+      key,
       type: event.aggregateType,
       id: event.aggregateId,
-      version,
-      eventId: event.eventId === null ? drawUuid() : Buffer.from(event.eventId.replaceAll('-', ''), 'hex'),
+      version: (before?.version ?? 0) + 1,
+      position,
+      eventId: givenId ?? this.drawId(position, this.recordedAt),
       eventType: event.eventType,
       actor: this.writer.actor,
       recordedAt: this.recordedAt,
-      commit: commitHash(body),
+      metadata: event.metadata,
+      fields: event.payload,
     };
-    const leaf = eventLeaf(header);
+    const leaf = eventLeaf(stored, commitOf(stored));
     const head: Head = {
       agg,
-      key: before?.key ?? this.known.newKey(agg),
+      key,
       type: event.aggregateType,
       id: event.aggregateId,
-      version,
-      position: header.position,
+      version: stored.version,
+      position,
       createdAt: before?.createdAt ?? this.recordedAt,
       updatedAt: this.recordedAt,
       archived: before?.archived ?? false,
-      frontier: appendLeaf(before?.frontier ?? [], version - 1, leaf),
+      frontier: appendLeaf(before?.frontier ?? [], stored.version - 1, leaf),
       state: applyEvent(before?.state ?? {}, event.payload),
     };
-    const staged: Staged = { event, header, body, leaf, head, isFirst: before === null, internal };
+    const staged: Staged = { stored, givenId, leaf, head, isFirst: before === null, internal };
     this.staged.push(staged);
     this.heads.set(name, head);
     if (event.aggregateType === SCHEMA_TYPE)
@@ -254,39 +254,22 @@ function sameFields(a: Fields, b: Fields): boolean {
   return names.length === Object.keys(b).length && names.every((n) => Object.hasOwn(b, n) && a[n] === b[n]);
 }
 
+/** @throws DatabaseError 54000 */
+function commitOf(event: StoredEvent): Buffer {
+  const payload = payloadText(event.fields);
+  // A UTF-16 unit is at most three bytes.
+  if (payload.length * 3 > Limits.payloadBytes && Buffer.byteLength(payload) > Limits.payloadBytes)
+    throw new DatabaseError(
+      SqlState.programLimitExceeded,
+      `a payload is limited to ${Limits.payloadBytes} bytes`,
+    );
+  return commitHash(saltOf(event.key, event.version), event.metadata, payload);
+}
+
 /** A random UUID (RFC 9562, version 4). */
-function drawUuid(): Buffer {
+export function randomUuid(): Buffer {
   const bytes = randomPool.take(16);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
   return bytes;
-}
-
-export function formatUuid(bytes: Buffer): string {
-  const hex = bytes.toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-}
-
-/** What followers are told of an event. */
-export function announcementOf({ header }: Staged): CommittedGroup['events'][number] {
-  return {
-    position: BigInt(header.position),
-    aggregateType: header.type,
-    aggregateId: header.id,
-    version: BigInt(header.version),
-    eventType: header.eventType,
-  };
-}
-
-export function rowOf(staged: Staged): EventRow {
-  const { header, event, leaf } = staged;
-  return {
-    ...announcementOf(staged),
-    payload: event.payload,
-    metadata: event.metadata,
-    actor: header.actor,
-    recordedAt: BigInt(header.recordedAt),
-    eventId: formatUuid(header.eventId),
-    eventHash: leaf.toString('hex'),
-  };
 }

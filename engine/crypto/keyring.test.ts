@@ -101,8 +101,8 @@ describe('opening', () => {
     expect(() => openKeyring(directory, keys)).toThrow(error('F0000', 'no store'));
     expect(readdirSync(directory)).toEqual([]);
     createKeyring(directory, keys);
-    with_({ format: 3 });
-    expect(() => openKeyring(directory, keys)).toThrow(error('F0000', 'format 3'));
+    with_({ format: 4 });
+    expect(() => openKeyring(directory, keys)).toThrow(error('F0000', 'format 4'));
     writeFileSync(file, '{"format":');
     expect(() => openKeyring(directory, keys)).toThrow(error('XX001', 'not readable'));
   });

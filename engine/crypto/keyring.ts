@@ -22,7 +22,7 @@ import { DatabaseError, SqlState } from '../errors.js';
 import { SealKey } from './seal.js';
 
 /** 2: records are sealed with XChaCha20-Poly1305, the index of event ids is not sealed. */
-const FORMAT = 2;
+const FORMAT = 3;
 const FILE = 'keyring.json';
 
 /** What the operator must give: two independent 256-bit keys. */

@@ -33,6 +33,21 @@ export class AggregateCursor {
     }
   }
 
+  /** The next record, if it is at hand and the aggregate's; otherwise `of` tells, which may have to wait. */
+  nextOf(agg: Buffer): StoredEntry | undefined {
+    const entry = this.#batch[this.#at];
+    if (entry?.key.compare(agg, 0, AGG_BYTES, 1, 1 + AGG_BYTES) !== 0) return undefined;
+    this.#at++;
+    return entry;
+  }
+
+  /** Whether it is known, without waiting, that the aggregate has no records. */
+  isPast(agg: Buffer): boolean {
+    const entry = this.#batch[this.#at];
+    if (entry === undefined) return this.#done;
+    return entry.key.compare(agg, 0, AGG_BYTES, 1, 1 + AGG_BYTES) > 0;
+  }
+
   async close(): Promise<void> {
     this.#done = true;
     this.#batch = [];

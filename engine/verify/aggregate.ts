@@ -1,9 +1,9 @@
-import { Prefix, plainKey, prefixRange, versionKey } from '../codec/keys.js';
+import { Prefix, prefixRange } from '../codec/keys.js';
 import type { LogEntry, SnapshotRecord } from '../codec/records.js';
 import { DatabaseError } from '../errors.js';
 import type { Repository, StoredEvent } from '../repository.js';
 import type { StateRow } from '../types.js';
-import { fault, Recomputation, type Fault } from './recompute.js';
+import { fault, Recomputation, type Fault, type Limits } from './recompute.js';
 
 /** The first thing found wrong. */
 export interface Failure {
@@ -37,9 +37,10 @@ export async function verifyAggregate(
   agg: Buffer,
   last: number,
   check: StoreCheck,
-): Promise<{ readonly state: StateRow } | Failure> {
-  const outcome = await recompute(repository, agg, last, check);
-  return 'state' in outcome ? outcome : { ...(await nameOf(repository, agg, last)), ...outcome };
+  limits: Limits,
+): Promise<{ readonly state: StateRow | null } | Failure> {
+  const outcome = await recompute(repository, agg, last, check, limits);
+  return 'state' in outcome ? outcome : { ...(await nameOf(repository, agg)), ...outcome };
 }
 
 async function recompute(
@@ -47,10 +48,13 @@ async function recompute(
   agg: Buffer,
   last: number,
   check: StoreCheck,
-): Promise<{ readonly state: StateRow } | Fault> {
+  limits: Limits,
+): Promise<{ readonly state: StateRow | null } | Fault> {
+  const identity = await repository.identity(agg).catch(why);
+  if (typeof identity === 'string') return fault(1, `its key: ${identity}`);
   const snapshots = await snapshotsOf(repository, agg).catch(why);
   if (typeof snapshots === 'string') return fault(last, `a snapshot: ${snapshots}`);
-  const recomputation = new Recomputation(repository, agg);
+  const recomputation = new Recomputation(repository, identity);
   for await (const { version, event } of eventsOf(repository, agg, last)) {
     if (typeof event === 'string') return fault(version, event);
     const leaf = recomputation.add(event);
@@ -63,7 +67,7 @@ async function recompute(
   }
   if (recomputation.version === 0) return fault(last, 'the events are missing');
   try {
-    return recomputation.finish(await repository.head(agg), last);
+    return recomputation.finish(await repository.head(agg), last, limits);
   } catch (error) {
     return fault(last, `the head: ${why(error)}`);
   }
@@ -103,35 +107,14 @@ async function readEvent(
   }
 }
 
-/** Type and id, from the head or, where that is damaged, from any event that still opens. */
-async function nameOf(
-  repository: Repository,
-  agg: Buffer,
-  last: number,
-): Promise<{ type: string; id: string }> {
-  const headKey = plainKey(Prefix.head, agg);
+/** Type and id; where they cannot be read, `?`. */
+export async function nameOf(repository: Repository, agg: Buffer): Promise<{ type: string; id: string }> {
   try {
-    const value = await repository.store.get(headKey);
-    if (value !== null) {
-      const { type, id } = await repository.openHead(agg, value);
-      return { type, id };
-    }
+    const { type, id } = await repository.identity(agg);
+    return { type, id };
   } catch {
-    // fall through to the events
+    return { type: '?', id: '?' };
   }
-  for (let version = 1; version <= last; version++) {
-    try {
-      const key = versionKey(Prefix.event, agg, version);
-      const value = await repository.store.get(key);
-      if (value !== null) {
-        const { type, id } = repository.eventHeader(key, value);
-        return { type, id };
-      }
-    } catch {
-      // try the next
-    }
-  }
-  return { type: '?', id: '?' };
 }
 
 async function snapshotsOf(repository: Repository, agg: Buffer): Promise<Map<number, SnapshotRecord>> {

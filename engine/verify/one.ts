@@ -13,6 +13,8 @@ interface Parts {
   readonly tree: StoreTree;
   readonly checkpoints: Checkpoints;
   readonly progress: Progress;
+  /** The last position there is by now: appends go on meanwhile. */
+  readonly newest: () => number;
 }
 
 /**
@@ -26,16 +28,19 @@ export async function verifyOne(parts: Parts, head: Head, options: VerifyOptions
   const checked = new Set<number>();
   const check = async (event: StoredEvent, leaf: Buffer): Promise<string | null> => {
     options.signal?.throwIfAborted();
-    const wrong = entryFault(await repository.logAt(event.position), event, leaf);
+    const wrong = entryFault(await repository.positions.at(event.position), event, leaf);
     const tile = Math.floor((event.position - 1) / TILE);
     if (wrong !== null || checked.has(tile)) return wrong;
     checked.add(tile);
     return tree.checkPath(event.position, progress.position);
   };
-  const outcome = await verifyAggregate(repository, head.agg, head.version, check);
+  const outcome = await verifyAggregate(repository, head.agg, head.version, check, {
+    verified: head.position,
+    newest: parts.newest(),
+  });
   if ('reason' in outcome) fail(outcome);
-  const version = outcome.state.version.toString();
-  const difference = await options.compare?.([outcome.state]);
+  const version = head.version.toString();
+  const difference = outcome.state === null ? null : await options.compare?.([outcome.state]);
   if (difference !== null && difference !== undefined) fail({ type, id, version, reason: difference.reason });
   const root = await tree.root(progress.position);
   if (!root.equals(frontierRoot(progress.frontier)))

@@ -3,21 +3,20 @@
  * → every signed checkpoint; then holds heads, snapshots and the read model's rows against the fold. Nothing that is
  * compared is taken from where it is compared with.
  */
-import { AGG_BYTES, Prefix, tileKey, versionKey } from '../codec/keys.js';
-import type { LogEntry } from '../codec/records.js';
+import { tileKey } from '../codec/keys.js';
 import type { Checkpoints } from '../checkpoint.js';
 import { isInternalType } from '../catalogue.js';
 import { DatabaseError, SqlState } from '../errors.js';
-import type { Head, Repository, StoredEvent } from '../repository.js';
-import { appendLeaf, frontierRoot, type Frontier } from '../tree.js';
+import type { Repository, StoredEvent } from '../repository.js';
+import { frontierRoot, GrowingTree, type NodeListener } from '../tree.js';
 import type { Progress } from '../codec/records.js';
 import type { StateRow } from '../types.js';
-import { entryFault, verifyAggregate, type Failure } from './aggregate.js';
+import { entryFault, nameOf, verifyAggregate, type Failure } from './aggregate.js';
+import { TotalOrder } from './order.js';
+import type { Limits } from './recompute.js';
 import { scanAggregates } from './scan.js';
 
 const READ_MODEL_BATCH = 500;
-/** leaf(32) ‖ agg(20) ‖ version(8) ‖ time(8) */
-const ENTRY_BYTES = 32 + AGG_BYTES + 16;
 /** Aggregates read at the same time. */
 const CONCURRENT = 16;
 
@@ -49,28 +48,39 @@ export function fail(failure: Failure): never {
 
 /** Verifies the whole store, or all aggregates of one type (then the store tree as well, since it spans types). */
 export class StoreVerifier {
-  /** The total order as read: leaf, agg, version and time of each position. */
-  private order: Buffer = Buffer.alloc(0);
-  private readonly lastVersions = new Map<string, number>();
+  private readonly order: TotalOrder;
+  /** Positions whose event was found sound. */
+  private readonly seen: Uint8Array;
   private folded: StateRow[] = [];
+  private aggregates = 0;
 
+  /** @param newest the last position there is by now: appends go on meanwhile */
   constructor(
     private readonly repository: Repository,
     private readonly checkpoints: Checkpoints,
     private readonly progress: Progress,
+    private readonly newest: () => number,
     private readonly options: VerifyOptions,
-  ) {}
+  ) {
+    this.order = new TotalOrder(repository, progress.position);
+    this.seen = new Uint8Array(progress.position + 1);
+  }
 
   /** @param typePrefix only aggregates whose agg starts with these bytes */
   async run(typePrefix: Buffer): Promise<VerifyReport> {
-    await this.readLog();
-    const wanted = [...this.lastVersions].filter(([name]) => name.startsWith(typePrefix.toString('latin1')));
-    const events = wanted.reduce((sum, [, last]) => sum + last, 0);
-    const left = await this.verifyByScan(typePrefix, new Map(wanted));
-    for (const group of groupsOf(left)) {
-      this.options.signal?.throwIfAborted();
+    const { signal } = this.options;
+    await this.order.read();
+    const amiss = await this.verifyByScan(typePrefix);
+    let events = 0;
+    for (let position = 1; position <= this.progress.position; position++) {
+      if (!this.order.isOf(position, typePrefix)) continue;
+      events++;
+      if (this.seen[position] === 0) amiss.add(this.order.aggAt(position).toString('latin1'));
+    }
+    for (const group of groupsOf(await this.order.lastVersions(amiss, signal))) {
+      signal?.throwIfAborted();
       const outcomes = await Promise.all(
-        group.map(({ agg, last }) => verifyAggregate(this.repository, agg, last, this.check)),
+        group.map(({ agg, last }) => verifyAggregate(this.repository, agg, last, this.check, this.limits())),
       );
       for (const outcome of outcomes) {
         if ('reason' in outcome) fail(outcome);
@@ -80,7 +90,7 @@ export class StoreVerifier {
     await this.compareFolded();
     const checked = await this.verifyTree();
     return {
-      aggregates: wanted.length,
+      aggregates: this.aggregates,
       events,
       size: this.progress.position,
       root: frontierRoot(this.progress.frontier).toString('hex'),
@@ -88,29 +98,35 @@ export class StoreVerifier {
     };
   }
 
-  private readonly check = (event: StoredEvent, leaf: Buffer): string | null =>
-    entryFault(this.entryAt(event.position), event, leaf);
-
-  /** Verifies what is sound in one pass. @returns the aggregates that have to be looked at one by one */
-  private async verifyByScan(
-    typePrefix: Buffer,
-    wanted: Map<string, number>,
-  ): Promise<ReadonlyMap<string, number>> {
-    const options = {
-      last: (agg: Buffer) => wanted.get(agg.toString('latin1')),
-      check: this.check,
-      signal: this.options.signal,
-    };
-    for await (const { agg, state } of scanAggregates(this.repository, typePrefix, options)) {
-      if (state === null) continue;
-      wanted.delete(agg.toString('latin1'));
-      await this.fold(state);
-    }
-    return wanted;
+  private limits(): Limits {
+    return { verified: this.progress.position, newest: this.newest() };
   }
 
-  private async fold(state: StateRow): Promise<void> {
-    if (isInternalType(state.aggregateType)) return;
+  private readonly check = (event: StoredEvent, leaf: Buffer): string | null =>
+    entryFault(this.order.entryAt(event.position), event, leaf);
+
+  /** Verifies what is sound in one pass. @returns the aggregates that have to be looked at one by one */
+  private async verifyByScan(typePrefix: Buffer): Promise<Set<string>> {
+    const amiss = new Set<string>();
+    const check = (event: StoredEvent, leaf: Buffer): boolean => {
+      if (!this.order.says(event, leaf)) return false;
+      this.seen[event.position] = 1;
+      return true;
+    };
+    const options = { check, limits: () => this.limits(), signal: this.options.signal };
+    for await (const scanned of scanAggregates(this.repository, typePrefix, options)) {
+      for (const { agg, state } of scanned) {
+        if (state === undefined) amiss.add(agg.toString('latin1'));
+        else await this.fold(state);
+      }
+    }
+    return amiss;
+  }
+
+  /** @param state null when the aggregate has changed since */
+  private async fold(state: StateRow | null): Promise<void> {
+    this.aggregates++;
+    if (state === null || isInternalType(state.aggregateType)) return;
     this.folded.push(state);
     if (this.folded.length >= READ_MODEL_BATCH) await this.compareFolded();
   }
@@ -124,71 +140,6 @@ export class StoreVerifier {
     fail({ type: state.aggregateType, id: state.aggregateId, version: state.version.toString(), reason });
   }
 
-  private entryAt(position: number): LogEntry | null {
-    if (position < 1 || position > this.progress.position) return null;
-    const at = (position - 1) * ENTRY_BYTES;
-    const [version, recordedAt] = [at + 32 + AGG_BYTES, at + 40 + AGG_BYTES];
-    if (this.order.readDoubleBE(version) === 0) return null;
-    return {
-      position,
-      leaf: this.leaf(position),
-      agg: this.order.subarray(at + 32, version),
-      version: this.order.readDoubleBE(version),
-      recordedAt: this.order.readDoubleBE(recordedAt),
-    };
-  }
-
-  private leaf(position: number): Buffer {
-    const at = (position - 1) * ENTRY_BYTES;
-    return this.order.subarray(at, at + 32);
-  }
-
-  /** Collects the whole total order (68 bytes a position) and every aggregate's last version. */
-  private async readLog(): Promise<void> {
-    const size = this.progress.position;
-    this.order = Buffer.alloc(size * ENTRY_BYTES);
-    let next = 1;
-    const take = (entry: LogEntry): void => {
-      const at = (entry.position - 1) * ENTRY_BYTES;
-      entry.leaf.copy(this.order, at);
-      entry.agg.copy(this.order, at + 32);
-      // A double holds every safe integer exactly.
-      this.order.writeDoubleBE(entry.version, at + 32 + AGG_BYTES);
-      this.order.writeDoubleBE(entry.recordedAt, at + 40 + AGG_BYTES);
-      const name = entry.agg.toString('latin1');
-      this.lastVersions.set(name, Math.max(entry.version, this.lastVersions.get(name) ?? 0));
-      next = entry.position + 1;
-    };
-    try {
-      for await (const entry of this.repository.scanLog(1, size)) {
-        if (entry.position !== next) break;
-        take(entry);
-      }
-    } catch {
-      // Damage in the order itself: what it hides is named by the events that are not found in it.
-    }
-    if (next <= size) await this.recoverLog(next, take);
-  }
-
-  /** Goes on past a damaged part of the order, and finds the aggregates it hid through their heads. */
-  private async recoverLog(from: number, take: (entry: LogEntry) => void): Promise<void> {
-    for (let position = from; position <= this.progress.position; position++) {
-      this.options.signal?.throwIfAborted();
-      const entry = await this.repository.logAt(position).catch(() => null);
-      if (entry !== null) take(entry);
-    }
-    const heads: Head[] = [];
-    try {
-      for await (const batch of this.repository.headBatches()) heads.push(...batch);
-    } catch {
-      // A damaged head is named when its aggregate is verified.
-    }
-    for (const head of heads) {
-      const name = head.agg.toString('latin1');
-      this.lastVersions.set(name, Math.max(head.version, this.lastVersions.get(name) ?? 0));
-    }
-  }
-
   /** Recomputes the store tree from the leaves; returns how many checkpoints were held against it. */
   private async verifyTree(): Promise<number> {
     const wanted = new Map<number, Buffer>();
@@ -196,18 +147,19 @@ export class StoreVerifier {
       if (checkpoint.size <= this.progress.position) wanted.set(checkpoint.size, checkpoint.root);
     const beside = this.checkpoints.beside();
     if (beside !== null && beside.size <= this.progress.position) wanted.set(beside.size, beside.root);
-    let frontier: Frontier = [];
+    const tree = new GrowingTree();
     const nodes: { level: number; index: number; hash: Buffer }[] = [];
+    const keep: NodeListener = (level, index, hash) => {
+      if (level % 8 === 0) nodes.push({ level, index, hash });
+    };
     for (let position = 1; position <= this.progress.position; position++) {
-      frontier = appendLeaf(frontier, position - 1, this.leaf(position), (level, index, hash) => {
-        if (level % 8 === 0) nodes.push({ level, index, hash });
-      });
+      tree.add(this.order.leaf(position), keep);
       const signed = wanted.get(position);
-      if (signed !== undefined && !frontierRoot(frontier).equals(signed))
+      if (signed !== undefined && !frontierRoot(tree.frontier).equals(signed))
         await this.failAt(position, 'the store tree is not what its checkpoint signed');
     }
     for (const { level, index, hash } of nodes) await this.verifyNode(level, index, hash);
-    if (!frontierRoot(frontier).equals(frontierRoot(this.progress.frontier)))
+    if (!frontierRoot(tree.frontier).equals(frontierRoot(this.progress.frontier)))
       await this.failAt(this.progress.position, "the store tree's root is not the stored one");
     return wanted.size;
   }
@@ -229,15 +181,11 @@ export class StoreVerifier {
 
   /** Fails naming the event at a position. */
   private async failAt(position: number, reason: string): Promise<never> {
-    const entry = await this.repository.logAt(position).catch(() => null);
+    const entry = await this.repository.positions.at(position).catch(() => null);
     if (entry === null)
       return fail({ type: '?', id: '?', version: '?', reason: `position ${position}: ${reason}` });
-    const key = versionKey(Prefix.event, entry.agg, entry.version);
-    const value = await this.repository.store.get(key).catch(() => null);
-    const header = value === null ? null : this.repository.eventHeader(key, value);
     return fail({
-      type: header?.type ?? '?',
-      id: header?.id ?? '?',
+      ...(await nameOf(this.repository, entry.agg)),
       version: entry.version.toString(),
       reason: `position ${position}: ${reason}`,
     });

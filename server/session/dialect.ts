@@ -1,5 +1,5 @@
 /** Runs the statements that the engine answers itself. */
-import type { Appended } from '../../engine/commit/stage.js';
+import type { Appended } from '../../engine/commit/appended.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { NewEvent, StateRow } from '../../engine/types.js';
 import type {

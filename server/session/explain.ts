@@ -1,5 +1,5 @@
 /** EXPLAIN: what the engine will do for a statement, and PostgreSQL's own plan of what it does. */
-import type { Appended } from '../../engine/commit/stage.js';
+import type { Appended } from '../../engine/commit/appended.js';
 import { DatabaseError } from '../../engine/errors.js';
 import type { NewEvent } from '../../engine/types.js';
 import { displayName, quoteLiteral } from '../../sql/names.js';

@@ -1,4 +1,4 @@
-import type { Appended } from '../../engine/commit/stage.js';
+import type { Appended } from '../../engine/commit/appended.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import { viewsToFill } from '../../engine/schema/views.js';
 import type { NewEvent, Schema, StateRow, Writer } from '../../engine/types.js';

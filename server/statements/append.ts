@@ -1,4 +1,4 @@
-import type { Appended } from '../../engine/commit/stage.js';
+import type { Appended } from '../../engine/commit/appended.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import { requireAggregate } from '../../engine/schema/validate.js';
 import type { Expectation, NewEvent, Schema } from '../../engine/types.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { Appended } from '../../engine/commit/stage.js';
+import type { Appended } from '../../engine/commit/appended.js';
 import type { Expectation, NewEvent, StateRow } from '../../engine/types.js';
 import { packAppend, packAppended, packState, unpackAppend, unpackAppended, unpackState } from './pack.js';
 

@@ -2,7 +2,7 @@
  * Appends and states on their way between threads, as flat arrays: an object costs several times as much to send,
  * because the names of its properties go along with each.
  */
-import type { Appended } from '../../engine/commit/stage.js';
+import type { Appended } from '../../engine/commit/appended.js';
 import type { Expectation, Fields, NewEvent, StateRow, Writer } from '../../engine/types.js';
 
 export type Packed = readonly (string | number | boolean | null)[];

@@ -1,6 +1,6 @@
 /** The engine as sessions on another thread see it: what is in shared memory at once, everything else by a call. */
 import type { Checkpoint } from '../../engine/checkpoint.js';
-import type { Appended } from '../../engine/commit/stage.js';
+import type { Appended } from '../../engine/commit/appended.js';
 import type { ReadCounts } from '../../engine/lookBack.js';
 import type { EventFilter, Ids, ReadEstimate } from '../../engine/reader.js';
 import { requireValid, type Identity } from '../../engine/tokens/identity.js';

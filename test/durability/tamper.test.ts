@@ -74,10 +74,9 @@ async function withStore<T>(
 ): Promise<T> {
   const store = await RocksStore.open(join(directory, 'store'));
   try {
-    return await work(
-      new Repository(new WriteBehindStore(store), openKeyring(directory, origin.keys)),
-      store,
-    );
+    const repository = new Repository(new WriteBehindStore(store), openKeyring(directory, origin.keys));
+    await repository.loadNames();
+    return await work(repository, store);
   } finally {
     await store.flush();
     await store.close();
@@ -88,6 +87,12 @@ const aggOf = (repository: Repository, id: string): Buffer =>
   repository.index.aggregate(TYPE_NUMBER, 'patient', id);
 const eventKey = (repository: Repository, id: string, version: number): Buffer =>
   versionKey(Prefix.event, aggOf(repository, id), version);
+
+/** As their records lie in the store. */
+const idsInOrder = (repository: Repository): string[] =>
+  Array.from({ length: PATIENTS }, (_, i) => `p-${i}`).sort((a, b) =>
+    aggOf(repository, a).compare(aggOf(repository, b)),
+  );
 
 async function valueOf(store: RocksStore, key: Uint8Array): Promise<Buffer> {
   const value = await store.get(key);
@@ -154,9 +159,11 @@ describe('the untouched store', () => {
 describe('changed bytes', () => {
   test('one byte of one event in its table file', async () => {
     const directory = copyOf(pristine);
-    const value = await withStore(directory, (repository, store) =>
-      valueOf(store, eventKey(repository, 'p-7', 9)),
-    );
+    // Not at an edge: the block there also holds what the server needs to start.
+    const [id, value] = await withStore(directory, async (repository, store) => {
+      const middle = idsInOrder(repository)[PATIENTS / 2] ?? '';
+      return [middle, await valueOf(store, eventKey(repository, middle, 9))] as const;
+    });
     flipInTables(directory, value);
     const { detail } = await refusal(directory);
     const match = /^aggregate "patient", id "(p-\d+)", version (\d+): /.exec(detail);
@@ -165,10 +172,10 @@ describe('changed bytes', () => {
     await withStore(directory, async (repository, store) => {
       const bad = store.get(eventKey(repository, match?.[1] ?? '', Number(match?.[2])));
       await expect(bad).rejects.toMatchObject({ sqlstate: 'XX001' });
-      const tampered = store.get(eventKey(repository, 'p-7', 9));
+      const tampered = store.get(eventKey(repository, id, 9));
       await expect(tampered).rejects.toMatchObject({ sqlstate: 'XX001' });
     });
-    expect((await refusal(directory, "CALL verify('patient', 'p-7')")).detail).toContain('id "p-7"');
+    expect((await refusal(directory, `CALL verify('patient', '${id}')`)).detail).toContain(`id "${id}"`);
   });
 
   test("one byte of an event, with RocksDB's checksums right", async () => {
