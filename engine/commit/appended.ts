@@ -8,9 +8,10 @@ export interface Appended extends EventRow {
 
 /** An event that its request has just appended. Most are asked for little of this, so nothing is made beforehand. */
 export class AppendedEvent implements Appended {
-  readonly duplicate = false;
-
-  constructor(private readonly staged: Staged) {}
+  constructor(
+    private readonly staged: Staged,
+    readonly duplicate = false,
+  ) {}
 
   get position(): bigint {
     return BigInt(this.staged.stored.position);
@@ -59,7 +60,8 @@ export class AppendedEvent implements Appended {
 
 /** What a request is told of an event of its own. */
 export function appendedOf(answer: Staged | Existing): Appended {
-  return 'row' in answer ? { ...answer.row, duplicate: true } : new AppendedEvent(answer);
+  if (!('row' in answer)) return new AppendedEvent(answer);
+  return answer.row instanceof AppendedEvent ? answer.row : { ...answer.row, duplicate: true };
 }
 
 export function formatUuid(bytes: Buffer): string {

@@ -163,7 +163,7 @@ class Attempt {
       this.staged.find((s) => s.givenId?.toString('hex') === plain) ?? this.group.stagedWith(plain);
     const found = here ?? this.known.existing(eventId);
     if (found === null) return null;
-    const row = 'row' in found ? found.row : new AppendedEvent(found);
+    const row = 'row' in found ? found.row : new AppendedEvent(found, true);
     const same =
       row.aggregateType === event.aggregateType &&
       row.aggregateId === event.aggregateId &&
