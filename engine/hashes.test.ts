@@ -65,7 +65,7 @@ describe('hashes as the format document defines them', () => {
           ),
         );
         const store = leafOf(Buffer.from('evg1'), ...place, leaf, root);
-        expect(storeLeaf(h.type, h.id, h.version, leaf, root)).toEqual(store);
+        expect(storeLeaf(h, leaf, root)).toEqual(store);
       }),
     );
   });
@@ -91,7 +91,8 @@ describe('hashes as the format document defines them', () => {
     const leaf = (type: string, id: string): Buffer => eventLeaf({ ...a, type, id }, a.commit);
     expect(leaf('ab', 'c')).not.toEqual(leaf('a', 'bc'));
     const salt = Buffer.alloc(32);
-    const commit = (metadata: string, payload: string): Buffer => commitHash(salt, metadata, payload);
+    const commit = (metadata: string, payload: string): Buffer =>
+      Buffer.from(commitHash(salt, metadata, payload));
     expect(commit('ab', 'c')).not.toEqual(commit('a', 'bc'));
     expect(commit('', '1')).not.toEqual(commit('', '"1"'));
   });

@@ -41,7 +41,9 @@ export function payloadText(fields: Fields): string {
   return JSON.stringify(fields);
 }
 
-/** HMAC-SHA256(salt, lp(metadata) ‖ lp(payload)), 32 bytes. */
+const commitment = Buffer.alloc(32);
+
+/** HMAC-SHA256(salt, lp(metadata) ‖ lp(payload)), 32 bytes. @returns a view that is valid until the next call */
 export function commitHash(salt: Buffer, metadata: string | null, payload: string): Buffer {
   return hmacSha256(
     salt,
@@ -49,11 +51,12 @@ export function commitHash(salt: Buffer, metadata: string | null, payload: strin
       .text(metadata ?? '')
       .text(payload)
       .take(),
+    commitment,
   );
 }
 
-/** L = SHA256(0x00 ‖ "evl1" ‖ …): the event's leaf hash. */
-export function eventLeaf(event: LeafParts, commit: Buffer): Buffer {
+/** L = SHA256(0x00 ‖ "evl1" ‖ …): the event's leaf hash. @param to where it goes */
+export function eventLeaf(event: LeafParts, commit: Buffer, to?: Buffer): Buffer {
   return sha256(
     writer
       .bytes(LEAF_START)
@@ -66,12 +69,19 @@ export function eventLeaf(event: LeafParts, commit: Buffer): Buffer {
       .u64(event.recordedAt)
       .bytes(commit)
       .take(),
+    to,
   );
 }
 
-/** SHA256(0x00 ‖ g): the append's leaf hash in the store tree. */
-export function storeLeaf(type: string, id: string, version: number, leaf: Buffer, root: Buffer): Buffer {
+/** SHA256(0x00 ‖ g): the append's leaf hash in the store tree. @param to where it goes */
+export function storeLeaf(
+  { type, id, version }: Pick<LeafParts, 'type' | 'id' | 'version'>,
+  leaf: Buffer,
+  root: Buffer,
+  to?: Buffer,
+): Buffer {
   return sha256(
     writer.bytes(STORE_LEAF_START).text(type).text(id).u64(version).bytes(leaf).bytes(root).take(),
+    to,
   );
 }

@@ -150,19 +150,35 @@ export class Repository {
   }
 
   async head(agg: Buffer): Promise<Head | null> {
-    const value = await this.store.get(plainKey(Prefix.head, agg));
-    return value === null ? null : this.openHead(agg, value);
+    const [head] = await this.heads([agg]);
+    return head ?? null;
   }
 
-  /** Heads and the identities they need, in two reads. */
+  /** Heads, and the identities that are not at hand, in one read. */
   async heads(aggs: readonly Buffer[]): Promise<(Head | null)[]> {
-    const values = await this.store.getMany(aggs.map((agg) => plainKey(Prefix.head, agg)));
+    const keys = aggs.map((agg) => plainKey(Prefix.head, agg));
+    const unknown = aggs.filter((agg) => this.identities.get(agg.toString('latin1')) === undefined);
+    for (const agg of unknown) keys.push(plainKey(Prefix.key, agg));
+    const values = await this.store.getMany(keys);
+    unknown.forEach((agg, i) => {
+      const record = values[aggs.length + i] ?? null;
+      if (record !== null) this.rememberIdentity(agg, record);
+    });
     return Promise.all(
-      values.map(async (value, i) => {
-        const agg = aggs[i];
-        return value === null || agg === undefined ? null : this.openHead(agg, value);
+      aggs.map((agg, i) => {
+        const value = values[i] ?? null;
+        return value === null ? null : this.openHead(agg, value);
       }),
     );
+  }
+
+  /** What cannot be read is met again by whoever asks for it. */
+  private rememberIdentity(agg: Buffer, record: Buffer): void {
+    try {
+      this.identities.set(agg.toString('latin1'), this.openIdentity(agg, record));
+    } catch {
+      // See above.
+    }
   }
 
   /** All heads whose agg starts with `prefix`, in key order, some hundred at a time. */

@@ -17,10 +17,10 @@ export function toStateRow(head: Omit<Head, 'agg' | 'key' | 'frontier'>): StateR
   };
 }
 
-/** L of a stored event, from everything it says. */
-export function leafOf(event: StoredEvent): Buffer {
+/** L of a stored event, from everything it says. @param to where it goes */
+export function leafOf(event: StoredEvent, to?: Buffer): Buffer {
   const salt = saltOf(event.key, event.version);
-  return eventLeaf(event, commitHash(salt, event.metadata, payloadText(event.fields)));
+  return eventLeaf(event, commitHash(salt, event.metadata, payloadText(event.fields)), to);
 }
 
 export function toEventRow(event: StoredEvent): EventRow {

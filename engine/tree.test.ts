@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sha256 } from './crypto/hash.js';
-import { appendLeaf, frontierRoot, hashNode, type Frontier } from './tree.js';
+import { appendLeaf, frontierRoot, GrowingTree, hashNode, type Frontier } from './tree.js';
 
 const h = (...parts: Uint8Array[]): Buffer => createHash('sha256').update(Buffer.concat(parts)).digest();
 
@@ -28,6 +28,25 @@ describe('hashes', () => {
   test('known values: the empty tree', () => {
     expect(frontierRoot([])).toEqual(sha256(Buffer.alloc(0)));
   });
+});
+
+test('a tree that grows in place has the same roots and nodes, also when it is used again', () => {
+  const tree = new GrowingTree();
+  for (const count of [leaves.length, 37]) {
+    tree.clear();
+    const nodes: string[] = [];
+    const expected: string[] = [];
+    let frontier: Frontier = [];
+    leaves.slice(0, count).forEach((leaf, size) => {
+      expect(tree.root()).toEqual(mth(leaves.slice(0, size)));
+      tree.add(leaf, (level, index, hash) => nodes.push(`${level}/${index} ${hash.toString('hex')}`));
+      frontier = appendLeaf(frontier, size, leaf, (level, index, hash) =>
+        expected.push(`${level}/${index} ${hash.toString('hex')}`),
+      );
+    });
+    expect(tree.size).toBe(count);
+    expect(nodes).toEqual(expected);
+  }
 });
 
 describe('the right edge', () => {

@@ -7,10 +7,11 @@ import { sha256 } from './crypto/hash.js';
 const NODE_INPUT = Buffer.alloc(65);
 NODE_INPUT[0] = 1;
 
-export function hashNode(left: Buffer, right: Buffer): Buffer {
-  left.copy(NODE_INPUT, 1);
-  right.copy(NODE_INPUT, 33);
-  return sha256(NODE_INPUT);
+/** @param to where it goes; may be one of the two */
+export function hashNode(left: Buffer, right: Buffer, to?: Buffer): Buffer {
+  NODE_INPUT.set(left, 1);
+  NODE_INPUT.set(right, 33);
+  return sha256(NODE_INPUT, to);
 }
 
 const EMPTY_ROOT = sha256(Buffer.alloc(0));
@@ -38,24 +39,50 @@ export function appendLeaf(frontier: Frontier, size: number, leaf: Buffer, onNod
   return next;
 }
 
-/** A tree that only grows here: what appendLeaf gives, without a new array for each leaf. */
+const HASH_BYTES = 32;
+/** Of a tree whose size is a safe integer. */
+const FRONTIER_MAX = 53;
+
+/**
+ * A tree that only grows: what appendLeaf gives, with its right edge in one piece of memory, for whoever builds large
+ * trees, or many one after the other. What it hands out is valid until the next call.
+ */
 export class GrowingTree {
-  readonly frontier: Buffer[] = [];
+  private readonly bytes = Buffer.alloc((FRONTIER_MAX + 1) * HASH_BYTES);
+  private readonly slots: Buffer[] = [];
+  private readonly top = Buffer.alloc(HASH_BYTES);
+  private depth = 0;
   size = 0;
 
+  clear(): void {
+    this.depth = 0;
+    this.size = 0;
+  }
+
   add(leaf: Buffer, onNode?: NodeListener): void {
-    let hash = leaf;
+    this.slot(this.depth++).set(leaf);
     let index = this.size++;
     let level = 0;
     while (index % 2 === 1) {
-      const left = this.frontier.pop();
-      if (left === undefined) throw new Error('frontier and size disagree');
-      hash = hashNode(left, hash);
+      const left = this.slot(this.depth - 2);
+      hashNode(left, this.slot(this.depth - 1), left);
+      this.depth--;
       index = (index - 1) / 2;
       level++;
-      onNode?.(level, index, hash);
+      onNode?.(level, index, left);
     }
-    this.frontier.push(hash);
+  }
+
+  /** MTH of the tree. */
+  root(): Buffer {
+    if (this.depth === 0) return EMPTY_ROOT;
+    this.top.set(this.slot(this.depth - 1));
+    for (let i = this.depth - 2; i >= 0; i--) hashNode(this.slot(i), this.top, this.top);
+    return this.top;
+  }
+
+  private slot(i: number): Buffer {
+    return (this.slots[i] ??= this.bytes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES));
   }
 }
 

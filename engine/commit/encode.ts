@@ -35,7 +35,7 @@ export function encodeGroupEntries(
   for (const staged of group.staged) {
     addEvent(repository, staged, group.catalogue.snapshotThreshold(staged.stored.type), entries);
     const { stored, head } = staged;
-    const leaf = storeLeaf(stored.type, stored.id, stored.version, staged.leaf, frontierRoot(head.frontier));
+    const leaf = storeLeaf(stored, staged.leaf, frontierRoot(head.frontier));
     frontier = appendLeaf(frontier, position, leaf, (level, index, hash) => {
       if (level % TILE_LEVELS === 0) entries.push(repository.sealed(tileKey(level, index), hash));
     });

@@ -31,17 +31,19 @@ const inner = Buffer.alloc(BLOCK + SHORT);
 const outer = Buffer.alloc(BLOCK + DIGEST);
 const innerDigest = outer.subarray(BLOCK);
 
-/** 32 bytes. */
-export function sha256(data: Uint8Array): Buffer {
-  if (data.length > SHORT) return hash('sha256', data, 'buffer');
-  const digest = digestBuffer();
-  sodium.crypto_hash_sha256(digest, data);
+/** 32 bytes. @param digest where they go */
+export function sha256(data: Uint8Array, digest = digestBuffer()): Buffer {
+  if (data.length > SHORT) digest.set(hash('sha256', data, 'buffer'));
+  else sodium.crypto_hash_sha256(digest, data);
   return digest;
 }
 
-/** 32 bytes. @param key at most 64 bytes */
-export function hmacSha256(key: Uint8Array, data: Uint8Array): Buffer {
-  if (data.length > SHORT || key.length > BLOCK) return createHmac('sha256', key).update(data).digest();
+/** 32 bytes. @param key at most 64 bytes @param mac where they go */
+export function hmacSha256(key: Uint8Array, data: Uint8Array, mac = digestBuffer()): Buffer {
+  if (data.length > SHORT || key.length > BLOCK) {
+    mac.set(createHmac('sha256', key).update(data).digest());
+    return mac;
+  }
   for (let i = 0; i < BLOCK; i++) {
     const byte = i < key.length ? (key[i] ?? 0) : 0;
     inner[i] = byte ^ 0x36;
@@ -49,7 +51,6 @@ export function hmacSha256(key: Uint8Array, data: Uint8Array): Buffer {
   }
   inner.set(data, BLOCK);
   sodium.crypto_hash_sha256(innerDigest, inner.subarray(0, BLOCK + data.length));
-  const mac = digestBuffer();
   sodium.crypto_hash_sha256(mac, outer);
   return mac;
 }

@@ -59,7 +59,8 @@ async function recompute(
     if (typeof event === 'string') return fault(version, event);
     const leaf = recomputation.add(event);
     if (!Buffer.isBuffer(leaf)) return leaf;
-    const wrong = await check(event, leaf);
+    // A copy: the check may wait, and others recompute meanwhile.
+    const wrong = await check(event, Buffer.from(leaf));
     if (wrong !== null) return fault(version, wrong);
     const snapshot = snapshots.get(version);
     const stale = snapshot === undefined ? null : recomputation.snapshotFault(snapshot);

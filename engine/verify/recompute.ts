@@ -15,6 +15,10 @@ export function fault(version: number, reason: string): Fault {
   return { version: String(version), reason };
 }
 
+/** Made and used within one turn, whatever aggregates are recomputed side by side. */
+const LEAF = Buffer.alloc(32);
+const STORE_LEAF = Buffer.alloc(32);
+
 /** Positions: through which the store is verified, and the newest that there is by now. */
 export interface Limits {
   readonly verified: number;
@@ -28,7 +32,6 @@ export function isLater(position: number, { verified, newest }: Limits): boolean
 
 /** One aggregate, recomputed from its events in order: its tree, its leaves of the store tree, its state. */
 export class Recomputation {
-  private readonly tree = new GrowingTree();
   private readonly state = new Map<string, string>();
   private firstAt = 0;
   private latest: StoredEvent | null = null;
@@ -36,19 +39,25 @@ export class Recomputation {
   constructor(
     private readonly repository: Repository,
     private readonly identity: Identity,
-  ) {}
+    private readonly tree = new GrowingTree(),
+  ) {
+    tree.clear();
+  }
 
   /** Versions taken so far. */
   get version(): number {
     return this.tree.size;
   }
 
-  /** Takes the next event. @returns its leaf of the store tree, to be held against the store, or what is wrong */
+  /**
+   * Takes the next event.
+   * @returns its leaf of the store tree, to be held against the store before the next call, or what is wrong
+   */
   add(event: StoredEvent): Buffer | Fault {
     const version = this.version + 1;
     if (event.version !== version || (version === 1 && !this.isNamed()))
       return fault(version, 'the event stored here belongs to another place');
-    const leaf = leafOf(event);
+    const leaf = leafOf(event, LEAF);
     this.tree.add(leaf);
     for (const field of Object.keys(event.fields)) {
       const value = event.fields[field] ?? null;
@@ -57,7 +66,7 @@ export class Recomputation {
     }
     if (version === 1) this.firstAt = event.recordedAt;
     this.latest = event;
-    return storeLeaf(event.type, event.id, version, leaf, frontierRoot(this.tree.frontier));
+    return storeLeaf(event, leaf, this.tree.root(), STORE_LEAF);
   }
 
   /** Everything AS OF takes from a snapshot of the version just added is held against the fold. */
@@ -86,7 +95,7 @@ export class Recomputation {
       return fault(last, 'the head names another version than the newest event');
     if (head.updatedAt !== latest.recordedAt || head.archived)
       return fault(last, 'the head shows other times or flags than its events');
-    if (!frontierRoot(head.frontier).equals(frontierRoot(this.tree.frontier)))
+    if (!frontierRoot(head.frontier).equals(this.tree.root()))
       return fault(last, "the aggregate's tree is not what its events give");
     if (!this.hasState(head.state)) return fault(last, 'the state is not the fold of the events');
     return { state: toStateRow(head) };

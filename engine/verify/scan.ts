@@ -8,6 +8,7 @@ import { DatabaseError } from '../errors.js';
 import type { Identity, Repository, StoredEvent } from '../repository.js';
 import { AggregateCursor } from '../store/cursor.js';
 import type { StoredEntry } from '../store/store.js';
+import { GrowingTree } from '../tree.js';
 import type { StateRow } from '../types.js';
 import { isLater, Recomputation, type Limits } from './recompute.js';
 
@@ -48,6 +49,8 @@ export async function* scanAggregates(
   const cursor = (prefix: 0x68 | 0x6b | 0x73): AggregateCursor =>
     new AggregateCursor(store, prefixRange(prefix, typePrefix));
   const beside = { heads: cursor(Prefix.head), keys: cursor(Prefix.key), snapshots: cursor(Prefix.snapshot) };
+  // One for all: aggregates come one after the other.
+  const tree = new GrowingTree();
   let running: Running | null = null;
   try {
     for await (const batch of store.batches(prefixRange(Prefix.event, typePrefix))) {
@@ -59,7 +62,7 @@ export async function* scanAggregates(
           entry.key.compare(running.agg, 0, running.agg.length, 1, 1 + running.agg.length) !== 0
         ) {
           if (running !== null) scanned.push(await finish(repository, beside.heads, running, options));
-          running = await begin(repository, beside, entry.key);
+          running = await begin(tree, repository, beside, entry.key);
         }
         if (running.recomputation !== null && !addEvent(repository, running, entry, options))
           running.recomputation = null;
@@ -77,6 +80,8 @@ export async function* scanAggregates(
 }
 
 async function begin(
+  tree: GrowingTree,
+
   repository: Repository,
   { keys, snapshots }: Beside,
   eventKey: Buffer,
@@ -88,7 +93,7 @@ async function begin(
     agg,
     identity,
     snapshots: snapshots.isPast(agg) ? [] : await snapshots.of(agg),
-    recomputation: identity === null ? null : new Recomputation(repository, identity),
+    recomputation: identity === null ? null : new Recomputation(repository, identity, tree),
   };
 }
 

@@ -150,16 +150,16 @@ export class StoreVerifier {
     const tree = new GrowingTree();
     const nodes: { level: number; index: number; hash: Buffer }[] = [];
     const keep: NodeListener = (level, index, hash) => {
-      if (level % 8 === 0) nodes.push({ level, index, hash });
+      if (level % 8 === 0) nodes.push({ level, index, hash: Buffer.from(hash) });
     };
     for (let position = 1; position <= this.progress.position; position++) {
       tree.add(this.order.leaf(position), keep);
       const signed = wanted.get(position);
-      if (signed !== undefined && !frontierRoot(tree.frontier).equals(signed))
+      if (signed !== undefined && !tree.root().equals(signed))
         await this.failAt(position, 'the store tree is not what its checkpoint signed');
     }
     for (const { level, index, hash } of nodes) await this.verifyNode(level, index, hash);
-    if (!frontierRoot(tree.frontier).equals(frontierRoot(this.progress.frontier)))
+    if (!tree.root().equals(frontierRoot(this.progress.frontier)))
       await this.failAt(this.progress.position, "the store tree's root is not the stored one");
     return wanted.size;
   }

@@ -112,7 +112,7 @@ class Insider {
       const leaf = leafOf(stored);
       frontier = appendLeaf(frontier, stored.version - 1, leaf);
       state = applyEvent(state, stored.fields);
-      leaves.set(stored.position, storeLeaf('patient', VICTIM, stored.version, leaf, frontierRoot(frontier)));
+      leaves.set(stored.position, storeLeaf(stored, leaf, frontierRoot(frontier)));
     }
     const head = await this.head();
     await this.store.write([this.repository.headEntry({ ...head, frontier, state })]);
