@@ -165,7 +165,7 @@ export class Repository {
       if (record !== null) this.rememberIdentity(agg, record);
     });
     return Promise.all(
-      aggs.map((agg, i) => {
+      aggs.map(async (agg, i) => {
         const value = values[i] ?? null;
         return value === null ? null : this.openHead(agg, value);
       }),
