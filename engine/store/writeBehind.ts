@@ -41,6 +41,11 @@ export class WriteBehindStore implements Store {
       }, GATHER_MS);
   }
 
+  /** There is room for another group, and nothing has failed: `room` need not be awaited. */
+  get hasRoom(): boolean {
+    return this.#failure === null && this.#queuedBytes <= QUEUE_BYTES_MAX;
+  }
+
   /** Resolves once there is room for another group. @throws the failure that ended the applying */
   async room(): Promise<void> {
     this.#mustBeWhole();
