@@ -78,10 +78,10 @@ export class Feed {
     this.waiting += batch.groups.reduce((sum, group) => sum + weight(group), 0);
   }
 
-  /** Resolves when there is something to do, or at `interrupt()`. */
+  /** Resolves when there is something to do, or at `interrupt()`: a turn later, so that who committed is answered first. */
   async idle(): Promise<void> {
     if (this.groups.length === 0 && !this.overflowed && !this.interrupted) {
-      await new Promise<void>((done) => (this.wake = done));
+      await new Promise<void>((done) => (this.wake = () => setImmediate(done)));
     }
     this.interrupted = false;
   }

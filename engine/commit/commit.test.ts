@@ -267,6 +267,33 @@ describe('positions', () => {
     expect(after.syncs - before.syncs).toBeLessThanOrEqual(2);
   });
 
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  test('one request after another is not kept waiting for company', async () => {
+    for (let i = 0; i < 3; i++) {
+      await engine.append([event('a')], writer);
+      await turn();
+    }
+    let turns = 0;
+    setImmediate(() => (turns += 1));
+    await engine.append([event('a')], writer);
+    expect(turns).toBe(0);
+  });
+
+  test('company that comes to a lone request within a turn of the event loop shares its sync', async () => {
+    await engine.append([event('a')], writer);
+    await turn();
+    const before = engine.stats();
+    await engine.append([event('a')], writer);
+    const company = [];
+    for (let i = 0; i < 20; i++) {
+      company.push(engine.append([event(`p-${i}`)], writer));
+      for (let hop = 0; hop < 20; hop++) await Promise.resolve();
+    }
+    await Promise.all(company);
+    expect(engine.stats().syncs - before.syncs).toBeLessThanOrEqual(3);
+  });
+
   test('time never runs backwards in the order of positions, whatever the clock does', async () => {
     const times = [5e15, 3e15, 9e15, 1e15];
     let i = 0;

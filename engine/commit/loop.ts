@@ -44,6 +44,8 @@ export class CommitLoop {
   /** Heads that are being read from the store, to be kept unless a commit changes them meanwhile. */
   private readonly reading = new Map<string, symbol>();
   private running: Promise<void> | null = null;
+  /** The last group was one request's, and a turn of the event loop has gone by since: the next need not wait for more. */
+  private alone = false;
   private failure: DatabaseError | null = null;
   private closed = false;
 
@@ -110,9 +112,12 @@ export class CommitLoop {
 
   private async run(): Promise<void> {
     // One turn of the event loop lets everything that arrived together join the first group.
-    await new Promise((resolve) => setImmediate(resolve));
+    if (!this.alone) await new Promise((resolve) => setImmediate(resolve));
+    this.alone = false;
+    let largest = 0;
     while (this.waiting.length > 0) {
       const batch = this.take();
+      largest = Math.max(largest, batch.length);
       try {
         await this.commit(batch);
       } catch (error) {
@@ -120,6 +125,8 @@ export class CommitLoop {
       }
     }
     this.running = null;
+    // Whoever comes in this very turn of the event loop is not alone.
+    if (largest === 1) setImmediate(() => (this.alone = this.running === null));
   }
 
   private take(): Waiting[] {
@@ -135,7 +142,8 @@ export class CommitLoop {
 
   private async commit(batch: readonly Waiting[]): Promise<void> {
     if (this.failure !== null) throw this.failure;
-    await this.repository.store.room().catch((error: unknown) => this.fail(error));
+    const { store } = this.repository;
+    if (!store.hasRoom) await store.room().catch((error: unknown) => this.fail(error));
     const known = await this.prefetch(batch);
     const { progress } = this.state;
     const recordedAt = Math.max(this.clock(), progress.recordedAt);
@@ -229,6 +237,7 @@ export class CommitLoop {
       }
       if (writer.tokenId !== null && writer.writeLimit !== null) tokens.add(writer.tokenId);
     }
+    if (aggs.size + ids.size + tokens.size === 0) return prefetched;
     await Promise.all([
       prefetched.loadHeads(aggs),
       prefetched.loadEventIds([...ids]),

@@ -2,7 +2,7 @@
  * One record of the file log holds one committed group:
  *
  *      0  8  magic "EVFDBLOG"
- *      8  2  format version (1)
+ *      8  2  format version (2)
  *     10  2  flags: 1 = the chain starts anew with this record
  *     12  4  payload length n
  *     16  8  sequence
@@ -12,7 +12,7 @@
  *     48  8  durable through: the last sequence known to be on disk when this record was written
  *     56 32  tag of the record before (zeros where the chain starts anew)
  *     88  n  payload
- *   88+n 32  tag: HMAC-SHA-256 over all of the above
+ *   88+n 32  tag: BLAKE2b-256 over all of the above, keyed
  *            zeros up to the next multiple of 512
  *
  * Integers are big-endian. A record begins at a multiple of 512 bytes, the unit a disk writes whole, so that a torn
@@ -23,10 +23,11 @@
  * a crash can leave a hole with valid records behind it. But if a record behind the hole says that the hole's
  * sequence had been synced, then something that was acknowledged is gone.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
+import sodium from 'sodium-native';
 
 export const sectorBytes = 512;
-export const formatVersion = 1;
+export const formatVersion = 2;
 const magic = Buffer.from('EVFDBLOG', 'latin1');
 const headerBytes = 88;
 const tagBytes = 32;
@@ -59,24 +60,28 @@ export function recordBytes(payloadBytes: number): number {
   return Math.ceil((headerBytes + payloadBytes + tagBytes) / sectorBytes) * sectorBytes;
 }
 
-function tagOf(key: Buffer, signed: Uint8Array): Buffer {
-  return createHmac('sha256', key).update(signed).digest();
+/**
+ * One call into libsodium that writes where the tag belongs: an HMAC by node:crypto makes an object and took 2.5 µs for
+ * 1 KiB where this takes 1.3, and several times that where only one append at a time keeps the caches cold.
+ */
+function putTag(tag: Uint8Array, key: Buffer, signed: Uint8Array): void {
+  sodium.crypto_generichash(tag, signed, key);
 }
 
-/** The whole record in `target`, which has at least `recordBytes` bytes. */
+/** Writes the whole record to `target`, which has at least `recordBytes` bytes. @returns its tag, a view of `target` */
 export function encodeRecord(
   target: Buffer,
   key: Buffer,
   header: Omit<RecordHeader, 'version' | 'payloadBytes'>,
   payload: readonly Uint8Array[],
-): StoredRecord {
+): Buffer {
   let end = headerBytes;
   for (const piece of payload) {
     target.set(piece, end);
     end += piece.length;
   }
   const payloadBytes = end - headerBytes;
-  magic.copy(target);
+  target.set(magic);
   target.writeUInt16BE(formatVersion, 8);
   target.writeUInt16BE(header.restart ? restartFlag : 0, 10);
   target.writeUInt32BE(payloadBytes, 12);
@@ -85,19 +90,11 @@ export function encodeRecord(
   target.writeBigUInt64BE(header.segment, 32);
   target.writeBigUInt64BE(header.offset, 40);
   target.writeBigUInt64BE(header.durableThrough, 48);
-  header.previousTag.copy(target, 56);
-  const tag = tagOf(key, target.subarray(0, end));
-  tag.copy(target, end);
-  const bytes = recordBytes(payloadBytes);
-  target.fill(0, end + tagBytes, bytes);
-  return {
-    ...header,
-    version: formatVersion,
-    payloadBytes,
-    payload: target.subarray(headerBytes, end),
-    tag,
-    bytes,
-  };
+  target.set(header.previousTag, 56);
+  const tag = target.subarray(end, end + tagBytes);
+  putTag(tag, key, target.subarray(0, end));
+  target.fill(0, end + tagBytes, recordBytes(payloadBytes));
+  return tag;
 }
 
 /** The header at this offset, not authenticated; null where no record begins. */
@@ -131,6 +128,8 @@ export function readRecord(
   const end = start + header.payloadBytes;
   if (end + tagBytes > segment.length) return null;
   const tag = segment.subarray(end, end + tagBytes);
-  if (!timingSafeEqual(tag, tagOf(key, segment.subarray(offset, end)))) return null;
+  const expected = Buffer.allocUnsafe(tagBytes);
+  putTag(expected, key, segment.subarray(offset, end));
+  if (!timingSafeEqual(tag, expected)) return null;
   return { ...header, payload: segment.subarray(start, end), tag, bytes: recordBytes(header.payloadBytes) };
 }

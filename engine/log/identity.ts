@@ -2,7 +2,7 @@
  * The file `identity` says whose log a directory holds:
  *
  *     0  8  magic "EVFDBLOG"
- *     8  2  format version (1)
+ *     8  2  format version (2)
  *    10 16  store id
  *    26 32  HMAC-SHA-256 of the bytes before, under the log's key
  *

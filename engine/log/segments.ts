@@ -61,7 +61,7 @@ class SegmentLog implements CommitLog {
   /** null: the next record begins a segment, and the chain anew. */
   #current: OpenSegment | null = null;
   #offset = 0;
-  #lastTag: Buffer = noTag;
+  readonly #lastTag = Buffer.from(noTag);
   #filled: FilledSegment[] = [];
   /** Last sequence accepted, written, and known to be on disk. */
   #accepted = 0n;
@@ -70,6 +70,8 @@ class SegmentLog implements CommitLog {
   #state: 'opened' | 'replayed' | 'appending' | 'closed' = 'opened';
   #storeAhead = false;
   #failure: Error | null = null;
+  /** Appends taken and not settled. */
+  #underWay = 0;
   #queue: Promise<unknown> = Promise.resolve();
   #releases: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | null = null;
@@ -111,7 +113,10 @@ class SegmentLog implements CommitLog {
     if (refusal !== null) return Promise.reject(refusal);
     this.#state = 'appending';
     this.#accepted = record.sequence;
-    const done = this.#queue.then(() => this.#append(record, payload, payloadBytes, sync));
+    // With nothing before it an append begins, and where the disk is quick also ends, within this call.
+    const idle = this.#underWay++ === 0;
+    const append = (): Promise<void> => this.#append(record, payload, payloadBytes, sync);
+    const done = idle ? append() : this.#queue.then(append);
     this.#queue = done.catch(() => undefined);
     return done;
   }
@@ -162,46 +167,55 @@ class SegmentLog implements CommitLog {
     payloadBytes: number,
     sync: boolean,
   ): Promise<void> {
-    // A sync that failed is never tried again: the kernel may have dropped the pages and report success.
-    if (this.#failure !== null) throw this.#failure;
     try {
+      // A sync that failed is never tried again: the kernel may have dropped the pages and report success.
+      if (this.#failure !== null) throw this.#failure;
       const bytes = recordBytes(payloadBytes);
       const restart = this.#current === null;
-      const segment = await this.#segmentFor(bytes);
+      const segment = this.#roomFor(bytes) ?? (await this.#nextSegment(bytes));
       const target = bytes <= scratchBytes ? this.#scratch : Buffer.allocUnsafe(bytes);
       const place = { segment: BigInt(segment.number), offset: BigInt(this.#offset) };
       const { sequence, firstPosition } = record;
       const link = { durableThrough: this.#durable, previousTag: this.#lastTag, restart };
-      const { tag } = encodeRecord(
-        target,
-        this.#key,
-        { sequence, firstPosition, ...place, ...link },
-        payload,
-      );
-      await segment.file.write(target.subarray(0, bytes), this.#offset);
+      const header = { sequence, firstPosition, ...place, ...link };
+      const tag = encodeRecord(target, this.#key, header, payload);
+      const writing = segment.file.write(target.subarray(0, bytes), this.#offset);
+      if (writing !== null) await writing;
       this.#offset += bytes;
-      this.#lastTag = tag;
+      this.#lastTag.set(tag);
       this.#written = sequence;
       this.#storeAhead = false;
       this.stats.appends += 1;
       this.stats.bytes += bytes;
-      if (sync) await this.#sync(segment);
+      if (!sync) return;
+      const syncing = segment.file.sync();
+      if (syncing !== null) await syncing;
+      this.#synced();
     } catch (cause) {
       this.#failure ??= fileError(`write to the commit log in ${this.#directory}`, cause);
       throw this.#failure;
+    } finally {
+      this.#underWay -= 1;
     }
   }
 
   async #sync(segment: OpenSegment): Promise<void> {
     await segment.file.sync();
+    this.#synced();
+  }
+
+  #synced(): void {
     this.#durable = this.#written;
     this.stats.syncs += 1;
   }
 
-  /** The current segment, or a new one where the record does not fit. */
-  async #segmentFor(bytes: number): Promise<OpenSegment> {
+  /** The current segment; null where the record does not fit. */
+  #roomFor(bytes: number): OpenSegment | null {
+    return this.#current !== null && this.#offset + bytes <= this.#current.bytes ? this.#current : null;
+  }
+
+  async #nextSegment(bytes: number): Promise<OpenSegment> {
     const full = this.#current;
-    if (full !== null && this.#offset + bytes <= full.bytes) return full;
     if (full !== null) {
       if (this.#durable < this.#written) await this.#sync(full);
       await full.file.close();
@@ -236,7 +250,7 @@ class SegmentLog implements CommitLog {
       } else {
         this.#current = await this.#ring.open(found.end.segment);
         this.#offset = found.end.offset;
-        this.#lastTag = found.lastTag;
+        this.#lastTag.set(found.lastTag);
         // Read back from the page cache is not yet on disk: the process that wrote it may have died before its sync.
         await this.#current.file.sync();
       }

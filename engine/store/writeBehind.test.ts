@@ -33,6 +33,15 @@ test('groups enqueued together are one batch, in order; a later value of a key w
   expect(await read).toEqual(bytes('2'));
 });
 
+test('what every group ends with is written once for a batch, with the last value', async () => {
+  const held = new HeldStore();
+  const store = new WriteBehindStore(held);
+  for (const n of ['1', '2', '3']) store.enqueue([entry(`event ${n}`), entry('progress', n)]);
+  const read = store.getMany([bytes('event 1'), bytes('event 2'), bytes('event 3'), bytes('progress')]);
+  expect(await held.letThrough()).toBe(4);
+  expect((await read).map(String)).toEqual(['event 1', 'event 2', 'event 3', '3']);
+});
+
 test('a read waits for what was enqueued before it, also behind a batch that is under way', async () => {
   const held = new HeldStore();
   const store = new WriteBehindStore(held);

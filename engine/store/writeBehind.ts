@@ -28,6 +28,7 @@ export class WriteBehindStore implements Store {
 
   /** Takes the entries of a committed group; their buffers must not be changed any more. */
   enqueue(entries: readonly Entry[]): void {
+    this.#dropReplaced(entries.at(-1));
     for (const entry of entries) {
       this.#queue.push(entry);
       this.#queuedBytes += entry.key.length + entry.value.length;
@@ -39,6 +40,19 @@ export class WriteBehindStore implements Store {
         this.#timer = null;
         if (this.#applying === null) this.#start();
       }, GATHER_MS);
+  }
+
+  /** Every group ends with the progress made: of the groups in one batch only the last one's counts. */
+  #dropReplaced(newest: Entry | undefined): void {
+    const last = this.#queue.at(-1);
+    if (last === undefined || newest === undefined || Buffer.compare(last.key, newest.key) !== 0) return;
+    this.#queue.pop();
+    this.#queuedBytes -= last.key.length + last.value.length;
+  }
+
+  /** There is room for another group, and nothing has failed: `room` need not be awaited. */
+  get hasRoom(): boolean {
+    return this.#failure === null && this.#queuedBytes <= QUEUE_BYTES_MAX;
   }
 
   /** Resolves once there is room for another group. @throws the failure that ended the applying */
