@@ -2,10 +2,12 @@
 import type { Section } from '../measure.js';
 import type { Options } from '../options.js';
 import type { Peers } from '../peers/peers.js';
+import type { Stopwatch } from '../stopwatch.js';
 
 export interface Context {
   readonly options: Options;
   readonly peers: Peers;
+  readonly watch: Stopwatch;
   /** Progress, for whoever watches. */
   readonly say: (text: string) => void;
 }
