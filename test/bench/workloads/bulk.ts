@@ -77,7 +77,7 @@ export const bulk: Run = async ({ options, peers, say }) => {
   const notes = [
     'Six fields per event, ten events per aggregate, new aggregates in every run; one connection. The INSERTs have 8 statements under way (node pg, pipelined); COPY is psql with the same file on each side.',
     'EventfulDB answers when the events are on disk; "read model behind" is how long its projection then takes, which PostgreSQL has done before it answers. Nothing else runs meanwhile.',
-    'A run by COPY is one transaction and includes the start of psql, on both sides (from 100,000 events on EventfulDB gets several, since one COPY takes no more than 250,000).',
+    'A run by COPY is one transaction and includes the start of psql, on both sides (more than 40,000 events reach EventfulDB in several, since one COPY takes no more than 250,000 and keeps them in memory until its end).',
     '**The like-for-like row is COPY with the trigger**: there, as in EventfulDB, the server assigns each version and projects row by row, whatever the aggregate held before. "one statement projects" is less work, shown because a loader who may would do it: the client counts the versions beforehand, nothing is checked, and the projection is made once, at the end, from rows known to be new.',
   ];
   return [{ id: 'c', title: 'Bulk load', rows: [withOthers(row, theirOwn, ours[ours.length - 1])], notes }];

@@ -3,6 +3,7 @@ import { byPgbench, loginOf, SIDES } from './contenders.js';
 import type { Context, Run } from './context.js';
 import { fill } from '../load/fill.js';
 import { appendScript, asOfVersionScript, pointReadScript, type System } from '../load/scripts.js';
+import { figure } from '../report/format.js';
 import { atMost, interleave, median, ratio, series, type Row, type Series } from '../measure.js';
 
 const EVENTS_PER_AGGREGATE = 10;
@@ -37,12 +38,17 @@ async function fillUp({ peers, say }: Context, from: number, to: number): Promis
   const firstId = from / EVENTS_PER_AGGREGATE + 1;
   const load = { events, aggregates: events / EVENTS_PER_AGGREGATE, firstId };
   for (const system of SYSTEMS) {
-    const started = performance.now();
+    const peer = system === 'eventful' ? peers.eventful : peers.postgres;
+    const [started, cpu] = [performance.now(), peer.cpuSeconds()];
     await fill(loginOf(peers, system), system, load, peers.scratch, async (loaded) => {
       // The read model must not fall ever further behind, nor work for this while the next part is loaded.
       if (system === 'eventful') await peers.eventful.settle();
       const seconds = (performance.now() - started) / 1000;
-      say(`l: ${system} holds ${from + loaded} events (${Math.round(loaded / seconds)} events/s)`);
+      const each = ((peer.cpuSeconds() - cpu) * 1e6) / loaded;
+      const memory = system === 'eventful' ? peers.eventful.memory().server : peers.postgres.memory();
+      say(
+        `l: ${system} holds ${from + loaded} events: ${figure(loaded / seconds)} events/s, ${figure(each)} µs of CPU each, ${figure(memory / 2 ** 20)} MB`,
+      );
     });
   }
 }

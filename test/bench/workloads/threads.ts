@@ -48,7 +48,10 @@ export async function threadRows(
         const contenders = started.map(({ threads, peer }) =>
           byPgbench({ ...peers, eventful: peer }, 'eventful', text, job, sideOf(threads)),
         );
-        const [without, ...others] = await interleave(contenders, Math.min(options.rounds, THREAD_ROUNDS_MAX));
+        const [without, ...others] = await interleave(
+          contenders,
+          Math.min(options.rounds, THREAD_ROUNDS_MAX),
+        );
         if (without === undefined) continue;
         rows.push({
           label: `${label}, ${clientsText(clients)}`,
