@@ -2,17 +2,15 @@
 import type { Section } from '../measure.js';
 import type { Options } from '../options.js';
 import type { Peers } from '../peers/peers.js';
-import type { Stopwatch } from '../stopwatch.js';
 
 export interface Context {
   readonly options: Options;
   readonly peers: Peers;
-  readonly watch: Stopwatch;
   /** Progress, for whoever watches. */
   readonly say: (text: string) => void;
 }
 
-/** Some workloads share what they load and give several sections. */
+/** A workload: gives its sections of the page. */
 export type Run = (context: Context) => Promise<Section[]>;
 
 /** a to e work on so many aggregates. */
@@ -20,4 +18,9 @@ export const AGGREGATES = 1000;
 
 export function clientsText(clients: number): string {
   return clients === 1 ? '1 client' : `${clients} clients`;
+}
+
+/** A run by node pg, the second column of a and d; unlike pgbench it is not bound to whole seconds. */
+export function columnSeconds({ seconds }: Options): number {
+  return seconds / 2;
 }

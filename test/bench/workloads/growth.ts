@@ -1,4 +1,5 @@
 /** l: does the cost of an operation stay flat while the store grows? One store, filled further from size to size. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { byPgbench, loginOf, SIDES } from './contenders.js';
 import type { Context, Run } from './context.js';
 import { fill } from '../load/fill.js';
@@ -9,6 +10,8 @@ import { atMost, interleave, median, ratio, series, type Row, type Series } from
 const EVENTS_PER_AGGREGATE = 10;
 const CLIENTS = 8;
 const TARGET = 1.5;
+/** PostgreSQL's backends count once they have ended. */
+const CPU_REPORTED_MS = 60;
 const SYSTEMS = ['eventful', 'statement'] as const;
 
 /** Reads first: so many appends would make the smallest store several times larger. */
@@ -43,6 +46,7 @@ async function fillUp({ peers, say }: Context, from: number, to: number): Promis
     await fill(loginOf(peers, system), system, load, peers.scratch, async (loaded) => {
       // The read model must not fall ever further behind, nor work for this while the next part is loaded.
       if (system === 'eventful') await peers.eventful.settle();
+      await sleep(CPU_REPORTED_MS);
       const seconds = (performance.now() - started) / 1000;
       const each = ((peer.cpuSeconds() - cpu) * 1e6) / loaded;
       const memory = system === 'eventful' ? peers.eventful.memory().server : peers.postgres.memory();

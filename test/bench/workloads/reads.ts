@@ -1,6 +1,6 @@
 /** d: point reads of current state; e: reading what was just written. */
 import { byNodePg, byPgbench, loginOf } from './contenders.js';
-import { AGGREGATES, clientsText, type Run } from './context.js';
+import { AGGREGATES, clientsText, columnSeconds, type Run } from './context.js';
 import { ofOthers, otherContenders, othersByPgbench, withOthers } from './others.js';
 import { threadRows, THREADS_NOTE } from './threads.js';
 import { pointReadScript, readYourWriteScript, relayedReadScript } from '../load/scripts.js';
@@ -25,7 +25,7 @@ export const pointReads: Run = async (context) => {
   for (const clients of wanted.filter((count) => count <= MAX_CLIENTS)) {
     say(`d: ${clients} clients`);
     const job = { clients, seconds, variables: { aggregates: AGGREGATES } };
-    const node = { clients, seconds: Math.max(1, Math.round(seconds / 2)), aggregates: AGGREGATES };
+    const node = { clients, seconds: columnSeconds(options), aggregates: AGGREGATES };
     const plain = SYSTEMS.map((system) =>
       byPgbench(peers, system, pointReadScript(), job, READ_SIDES[system]),
     );
