@@ -19,7 +19,7 @@ import { diskBytes } from '../processes.js';
 const VERIFY_TARGET = 150_000;
 const BYTES_TARGET = 0.6;
 const REBUILD_TARGET = 100_000;
-const PROOFS_PER_ROUND = 200;
+const PROOFS_PER_ROUND = 50;
 /** A whole verification per round: fewer of them while it is slow. */
 const VERIFY_SECONDS_MAX = 45;
 const OURS = 'EventfulDB';
