@@ -134,7 +134,7 @@ A ratio is the median of the ratios of each round, with the least and the most b
     ...results.sections.map((section) => sectionText(section, options.rounds)),
     '## Where the time of this run went',
     timesText(results),
-    `${results.others.length === 0 ? 'Only PostgreSQL was measured; another server that speaks its protocol joins by --peer-url. ' : ''}immudb and KurrentDB have no side: none could be run here, and a side that never ran would be worse than none ([README.md](README.md)).`,
+    `${results.others.length === 0 ? 'Only PostgreSQL was measured; another server that speaks its protocol joins by --peer-url. ' : ''}immudb and KurrentDB have no side: none could be run here, and a side that never ran would be worse than none (docs/benchmarks/README.md).`,
   ]
     .join('\n\n')
     .concat('\n');
