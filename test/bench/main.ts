@@ -1,8 +1,8 @@
 /** `npm run bench`: EventfulDB and PostgreSQL side by side. See options.ts for the flags. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Section } from './measure.js';
-import { HELP, parseOptions, type Options, type Workload } from './options.js';
+import { GROUPS, Outcome } from './groups.js';
+import { HELP, parseOptions, type Options } from './options.js';
 import { findProgram } from './load/pgbench.js';
 import { stopEverything, withPeers } from './peers/peers.js';
 import { redacted, type OtherAbout } from './peers/others.js';
@@ -11,44 +11,10 @@ import { describeMachine, fdatasyncRate, type Machine } from './report/machine.j
 import { page, type Results } from './report/page.js';
 import { profile } from './profile/run.js';
 import { soak } from './soak.js';
-import { appends, expected, projector } from './workloads/appends.js';
-import { bulk } from './workloads/bulk.js';
-import type { Context, Run } from './workloads/context.js';
-import { growth } from './workloads/growth.js';
-import { loadSet } from './workloads/loaded.js';
-import { pointReads, readYourWrite } from './workloads/reads.js';
-import { history, scans } from './workloads/scans.js';
-import { disk, proofs, restart } from './workloads/store.js';
+import { Stopwatch } from './stopwatch.js';
+import type { Context } from './workloads/context.js';
 
 const PROBE_SECONDS = 1;
-
-const ON_LOADED_SET = [
-  ['f', scans],
-  ['g', history],
-  ['h', proofs],
-  ['i', disk],
-  ['j', restart],
-] as const;
-
-const loadedSet: Run = async (context) => {
-  const set = await loadSet(context);
-  const sections: Section[] = [];
-  for (const [id, run] of ON_LOADED_SET)
-    if (context.options.only.has(id)) sections.push(await run(context, set));
-  return sections;
-};
-
-/** Each group gets servers of its own, freshly made. */
-const GROUPS: readonly (readonly [ids: readonly Workload[], run: Run])[] = [
-  [['d'], pointReads],
-  [['a'], appends],
-  [['k'], projector],
-  [['b'], expected],
-  [['e'], readYourWrite],
-  [['c'], bulk],
-  [['f', 'g', 'h', 'i', 'j'], loadedSet],
-  [['l'], growth],
-];
 
 function withoutPasswords(options: Options): object {
   const peerUrls = options.peerUrls.map(({ name, url }) => ({ name, url: redacted(url) }));
@@ -67,38 +33,32 @@ function save(results: Results): void {
 }
 
 async function runAll(options: Options, machine: Machine, say: Context['say']): Promise<Results> {
+  const outcome = new Outcome(new Stopwatch());
   const started = performance.now();
-  const sections: Section[] = [];
   const fdatasyncs: number[] = [];
-  const failures: string[] = [];
   const others = new Map<string, OtherAbout>();
-  for (const [ids, run] of GROUPS) {
-    if (!ids.some((id) => options.only.has(id))) continue;
+  for (const group of GROUPS) {
+    if (!group.ids.some((id) => options.only.has(id))) continue;
     fdatasyncs.push(fdatasyncRate(options.data, PROBE_SECONDS));
     say(`the bare disk: ${Math.round(fdatasyncs[fdatasyncs.length - 1] ?? 0)} fdatasync/s`);
-    try {
-      sections.push(
-        ...(await withPeers(options, (peers) => {
-          for (const { about } of peers.others) others.set(about.name, about);
-          return run({ options, peers, say });
-        })),
-      );
-    } catch (error) {
-      // The other workloads still count; the page says what is missing.
-      failures.push(`${ids.join(', ')}: ${(error as Error).message.slice(0, 500)}`);
-      console.error(error);
-    }
+    await outcome.attempt(`servers of ${group.ids.join(', ')}`, async () => {
+      await withPeers(options, (peers) => {
+        for (const { about } of peers.others) others.set(about.name, about);
+        return group.run({ options, peers, say }, outcome);
+      });
+      return [];
+    });
   }
-  sections.sort((a, b) => a.id.localeCompare(b.id));
   const seconds = (performance.now() - started) / 1000;
   return {
     when: new Date().toISOString(),
     options,
     machine,
     fdatasyncs,
-    sections,
+    sections: outcome.sections.sort((a, b) => a.id.localeCompare(b.id)),
     seconds,
-    failures,
+    laps: outcome.watch.laps,
+    failures: outcome.failures,
     others: [...others.values()],
   };
 }

@@ -82,9 +82,13 @@ export function series(side: string, measured: readonly Measured[]): Series {
 /** What cannot be measured within this gets fewer rounds; the page says how many. */
 const ROW_SECONDS_MAX = 90;
 
-/** As many rounds as wanted, or as fit into `ROW_SECONDS_MAX`, but one. */
-export function affordableRounds(rounds: number, secondsPerRound: number): number {
-  return Math.max(1, Math.min(rounds, Math.floor(ROW_SECONDS_MAX / secondsPerRound)));
+/** As many rounds as wanted, or as fit into `budget` seconds, but one. */
+export function affordableRounds(
+  rounds: number,
+  secondsPerRound: number,
+  budget: number = ROW_SECONDS_MAX,
+): number {
+  return Math.max(1, Math.min(rounds, Math.floor(budget / secondsPerRound)));
 }
 
 /** Warm-up of each side, then A B A B …: whatever the disk does in a minute, it does to all of them. */

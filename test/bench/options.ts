@@ -10,10 +10,11 @@ export const HELP = `npm run bench -- [flags]
   --rounds N         interleaved rounds after one warm-up (default 5)
   --seconds S        seconds of one run, whole (default 1)
   --clients 1,8,64   client counts of a; d and e take those up to 8
-  --session-threads 1,2,4   also a and d with sessions on so many threads; '' for none
-  --events N         events of the loaded set of f to j (default 200000; 1000000 for the target of j)
+  --session-threads 2   also a and d with sessions on so many threads (1,2,4: with each); '' for none
+  --bulk N           events of one run of c (default 40000)
+  --events N         events of the loaded set of h to j (default 1000000, ten per aggregate); f and g take a fifth
   --deep N           also AS OF VERSION of one aggregate with N events (100000 for the target of g)
-  --growth 1e4,1e5   workload l at these store sizes
+  --growth 1e4,1e5   workload l at these store sizes (1e4,1e5,1e6,1e7 for its target; 1e7 takes about 20 minutes)
   --quick            2 rounds of 1 s, 20000 events: does it run, not how fast
   --soak 10m         steady load for so long instead of the workloads; writes soak.md
   --rate N           events/s of the soak (default: half of what 8 clients reach)
@@ -30,6 +31,7 @@ export interface Options {
   readonly seconds: number;
   readonly clients: readonly number[];
   readonly sessionThreads: readonly number[];
+  readonly bulk: number;
   readonly events: number;
   readonly deep: number | null;
   readonly growth: readonly number[];
@@ -51,6 +53,11 @@ function wholeNumber(name: string, text: string): number {
   if (!Number.isInteger(value) || value < 1)
     throw new Error(`--${name} takes a whole number from 1, not "${text}"`);
   return value;
+}
+
+/** Ten events make an aggregate. */
+function tens(events: number): number {
+  return Math.ceil(events / 10) * 10;
 }
 
 function duration(text: string): number {
@@ -91,6 +98,7 @@ export function parseOptions(args: readonly string[]): Options | null {
       seconds: text,
       clients: text,
       'session-threads': text,
+      bulk: text,
       events: text,
       deep: text,
       growth: text,
@@ -108,7 +116,7 @@ export function parseOptions(args: readonly string[]): Options | null {
   });
   if (values.help) return null;
   const { quick } = values;
-  const number = (name: 'rounds' | 'seconds' | 'events', usual: number): number =>
+  const number = (name: 'rounds' | 'seconds' | 'bulk' | 'events', usual: number): number =>
     values[name] === undefined ? usual : wholeNumber(name, values[name]);
   const optional = (name: 'deep' | 'rate'): number | null =>
     values[name] === undefined ? null : wholeNumber(name, values[name]);
@@ -123,10 +131,11 @@ export function parseOptions(args: readonly string[]): Options | null {
     rounds: number('rounds', quick ? 2 : 5),
     seconds: number('seconds', 1),
     clients: list('clients', '1,8,64'),
-    sessionThreads: list('session-threads', '1,2,4'),
-    events: number('events', quick ? 20_000 : 200_000),
+    sessionThreads: list('session-threads', '2'),
+    bulk: tens(number('bulk', quick ? 4000 : 40_000)),
+    events: number('events', quick ? 20_000 : 1_000_000),
     deep: optional('deep'),
-    growth,
+    growth: [...new Set(growth.map(tens))],
     quick,
     soakSeconds: values.soak === undefined ? null : duration(values.soak),
     rate: optional('rate'),

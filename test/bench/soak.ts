@@ -4,37 +4,36 @@ import { join } from 'node:path';
 import { pgbench } from './load/pgbench.js';
 import { appendScript, pointReadScript } from './load/scripts.js';
 import type { Options } from './options.js';
-import { withPeers, type Peers } from './peers/peers.js';
+import { withEventful } from './peers/peers.js';
+import type { EventfulPeer } from './peers/eventful.js';
 import { diskBytes } from './processes.js';
-import { figure } from './report/format.js';
 import type { Machine } from './report/machine.js';
+import {
+  soakChart,
+  soakPage,
+  type Ended,
+  type Percentiles,
+  type Sample,
+  type Segment,
+} from './report/soak.js';
 
 const AGGREGATES = 10_000;
 const CLIENTS = 8;
-const SEGMENTS = 30;
+const READERS = 2;
+/** A segment is a row of the page: a minute, or less of a short soak and more of a long one. */
+const SEGMENT_SECONDS = 60;
 const MIN_SEGMENT_SECONDS = 5;
+const SEGMENTS_MIN = 6;
+const SEGMENTS_MAX = 120;
 const PROBE_SECONDS = 5;
-/** Reads for each append, as a share of its rate. */
-const READ_SHARE = 1;
+const SAMPLE_SECONDS = 5;
+const SAMPLES_MAX = 1000;
 const LAG_POLL_MS = 100;
+const MB = 1 / 1048576;
 
-interface Percentiles {
-  readonly p50: number;
-  readonly p99: number;
-  readonly p999: number;
-  readonly max: number;
-}
-
-interface Segment {
-  readonly minute: number;
-  readonly perSecond: number;
-  readonly append: Percentiles;
-  readonly read: Percentiles;
-  readonly lagMax: number;
-  readonly serverMb: number;
-  readonly readModelMb: number;
-  readonly storeMb: number;
-  readonly position: number;
+export function segmentSeconds(total: number): number {
+  const usual = Math.min(SEGMENT_SECONDS, Math.floor(total / SEGMENTS_MIN));
+  return Math.max(MIN_SEGMENT_SECONDS, usual, Math.ceil(total / SEGMENTS_MAX));
 }
 
 /** Milliseconds, from pgbench's logs: the third column is a transaction's time in µs. */
@@ -54,109 +53,130 @@ function percentiles(directory: string, prefix: string): Percentiles {
   return { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) };
 }
 
-async function oneSegment(peers: Peers, seconds: number, rate: number, started: number): Promise<Segment> {
-  const { eventful, scratch } = peers;
-  const common = { login: eventful.login, seconds, scratch, variables: { aggregates: AGGREGATES } };
+/** Watches the server from outside while the load runs. */
+class Watcher {
+  readonly samples: Sample[] = [];
+  private lag = 0;
+  private readonly timers: NodeJS.Timeout[];
+
+  constructor(
+    private readonly peer: EventfulPeer,
+    private readonly started: number,
+    everySeconds: number,
+  ) {
+    const ignore = (): void => undefined;
+    this.timers = [
+      setInterval(() => void this.look().catch(ignore), LAG_POLL_MS),
+      setInterval(() => void this.sample().catch(ignore), everySeconds * 1000),
+    ];
+  }
+
+  async sample(): Promise<void> {
+    const position = await this.look();
+    const { server, readModel } = this.peer.memory();
+    const minute = (performance.now() - this.started) / 60_000;
+    const lagMax = this.lag;
+    this.lag = 0;
+    this.samples.push({ minute, position, lagMax, serverMb: server * MB, readModelMb: readModel * MB });
+  }
+
+  stop(): void {
+    for (const timer of this.timers) clearInterval(timer);
+  }
+
+  private async look(): Promise<number> {
+    const { position, applied } = await this.peer.stats();
+    this.lag = Math.max(this.lag, position - applied);
+    return position;
+  }
+}
+
+async function oneSegment(
+  peer: EventfulPeer,
+  scratch: string,
+  seconds: number,
+  rate: number,
+): Promise<Omit<Segment, 'minute' | 'storeMb'> & { readonly appended: number }> {
+  const common = { login: peer.login, seconds, scratch, rate, variables: { aggregates: AGGREGATES } };
   const log = (prefix: string): { prefix: string; share: number } => ({
     prefix: join(scratch, prefix),
     share: 1,
   });
-  let lagMax = 0;
-  const poll = setInterval(() => {
-    void eventful.stats().then(
-      ({ position, applied }) => (lagMax = Math.max(lagMax, position - applied)),
-      () => undefined,
-    );
-  }, LAG_POLL_MS);
-  try {
-    const [append] = await Promise.all([
-      pgbench({ ...common, script: appendScript('eventful'), clients: CLIENTS, rate, log: log('append') }),
-      pgbench({
-        ...common,
-        script: pointReadScript(),
-        clients: 2,
-        rate: Math.max(1, Math.round(rate * READ_SHARE)),
-        log: log('read'),
-      }),
-    ]);
-    const memory = eventful.memory();
-    const mb = 1 / 1048576;
-    return {
-      minute: (performance.now() - started) / 60_000,
-      perSecond: append.perSecond,
-      append: percentiles(scratch, 'append'),
-      read: percentiles(scratch, 'read'),
-      lagMax,
-      serverMb: memory.server * mb,
-      readModelMb: memory.readModel * mb,
-      storeMb: diskBytes(eventful.directory) * mb,
-      position: (await eventful.stats()).position,
-    };
-  } finally {
-    clearInterval(poll);
-  }
+  const [append, read] = await Promise.all([
+    pgbench({ ...common, script: appendScript('eventful'), clients: CLIENTS, log: log('append') }),
+    pgbench({ ...common, script: pointReadScript(), clients: READERS, log: log('read') }),
+  ]);
+  return {
+    appended: append.transactions,
+    appendsPerSecond: append.perSecond,
+    readsPerSecond: read.perSecond,
+    append: percentiles(scratch, 'append'),
+    read: percentiles(scratch, 'read'),
+  };
 }
 
-function table(segments: readonly Segment[]): string {
-  const shown = (p: Percentiles): string => [p.p50, p.p99, p.p999, p.max].map(figure).join(' / ');
-  const lines = segments.map((one) => {
-    const cells = [one.minute.toFixed(1), figure(one.perSecond), shown(one.append), shown(one.read)];
-    const sizes = [one.lagMax, one.serverMb, one.readModelMb, one.storeMb].map(figure);
-    return `| ${[...cells, ...sizes, one.position.toLocaleString('en-US')].join(' | ')} |`;
+/** What is there at the end must be what was acknowledged, and stand up to verification. */
+async function end(peer: EventfulPeer, firstPosition: number, acknowledged: number): Promise<Ended> {
+  const catchUpMs = await peer.settle();
+  const stored = (await peer.stats()).position - firstPosition;
+  const { events, seconds } = await peer.verify();
+  return { acknowledged, stored, catchUpMs, verified: events, verifySeconds: seconds };
+}
+
+async function hold(
+  peer: EventfulPeer,
+  scratch: string,
+  total: number,
+  wantedRate: number | null,
+  say: (text: string) => void,
+): Promise<{ rate: number; segments: Segment[]; samples: readonly Sample[]; ended: Ended }> {
+  const probe = await pgbench({
+    login: peer.login,
+    script: appendScript('eventful'),
+    clients: CLIENTS,
+    seconds: PROBE_SECONDS,
+    scratch,
+    variables: { aggregates: AGGREGATES },
   });
-  return [
-    '| minute | appends/s | append ms p50 / p99 / p99.9 / max | read ms p50 / p99 / p99.9 / max | worst lag, events | server MB | read model MB | store MB | position |',
-    '|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
-    ...lines,
-  ].join('\n');
-}
-
-/** MB per million events by least squares over the second half, when caches are full. */
-function growthPerMillion(segments: readonly Segment[]): number {
-  const half = segments.slice(segments.length >> 1);
-  const mean = (pick: (s: Segment) => number): number =>
-    half.reduce((sum, segment) => sum + pick(segment), 0) / half.length;
-  const [mx, my] = [mean((s) => s.position), mean((s) => s.serverMb)];
-  const slope =
-    half.reduce((sum, s) => sum + (s.position - mx) * (s.serverMb - my), 0) /
-    half.reduce((sum, s) => sum + (s.position - mx) ** 2, 0);
-  return slope * 1e6;
+  const rate = wantedRate ?? Math.max(1, Math.round(probe.perSecond / 2));
+  say(`soak: ${CLIENTS} clients reach ${Math.round(probe.perSecond)}/s; holding ${rate}/s`);
+  const started = performance.now();
+  const firstPosition = (await peer.stats()).position;
+  const watcher = new Watcher(peer, started, Math.max(SAMPLE_SECONDS, total / SAMPLES_MAX));
+  const segments: Segment[] = [];
+  let acknowledged = 0;
+  try {
+    await watcher.sample();
+    while (performance.now() - started < total * 1000) {
+      const { appended, ...measured } = await oneSegment(peer, scratch, segmentSeconds(total), rate);
+      acknowledged += appended;
+      const minute = (performance.now() - started) / 60_000;
+      segments.push({ minute, storeMb: diskBytes(peer.directory) * MB, ...measured });
+      say(`soak: minute ${minute.toFixed(1)}`);
+    }
+    await watcher.sample();
+  } finally {
+    watcher.stop();
+  }
+  say('soak: verifying what was written');
+  return {
+    rate,
+    segments,
+    samples: watcher.samples,
+    ended: await end(peer, firstPosition, acknowledged),
+  };
 }
 
 export async function soak(options: Options, machine: Machine, say: (text: string) => void): Promise<void> {
   const total = options.soakSeconds ?? 0;
-  const seconds = Math.max(MIN_SEGMENT_SECONDS, Math.round(total / SEGMENTS));
-  const segments = await withPeers(options, async (peers) => {
-    const probe = await pgbench({
-      login: peers.eventful.login,
-      script: appendScript('eventful'),
-      clients: CLIENTS,
-      seconds: PROBE_SECONDS,
-      scratch: peers.scratch,
-      variables: { aggregates: AGGREGATES },
-    });
-    const rate = options.rate ?? Math.max(1, Math.round(probe.perSecond / 2));
-    say(`soak: ${CLIENTS} clients reach ${Math.round(probe.perSecond)}/s; holding ${rate}/s`);
-    const started = performance.now();
-    const done: Segment[] = [];
-    while (performance.now() - started < total * 1000) {
-      done.push(await oneSegment(peers, seconds, rate, started));
-      say(`soak: minute ${done[done.length - 1]?.minute.toFixed(1)}`);
-    }
-    return done;
-  });
-  const text = `# Soak
-
-Made by \`${options.commandLine}\` on ${new Date().toISOString()}: ${machine.cpu}, ${machine.cores} cores, ${machine.fileSystem}.
-Steady load by pgbench: ${CLIENTS} clients append over ${AGGREGATES} aggregates, 2 clients read single states at the same rate.
-Latencies count from when a request was due (pgbench -R), so they include waiting behind a slow one.
-
-${table(segments)}
-
-Memory of the server over the second half: ${figure(growthPerMillion(segments))} MB per million events.
-`;
+  const held = await withEventful(options, (peer, scratch) => hold(peer, scratch, total, options.rate, say));
+  const load = `${CLIENTS} clients append one event of three fields at a time over ${AGGREGATES} aggregates, ${READERS} clients read single states, each ${held.rate} per second in all`;
+  const made = { command: options.commandLine, when: new Date().toISOString(), machine, load, ...held };
+  const text = soakPage(made);
   mkdirSync(options.out, { recursive: true });
   writeFileSync(join(options.out, 'soak.md'), text);
-  writeFileSync(join(options.out, 'soak.json'), `${JSON.stringify({ machine, segments }, null, 1)}\n`);
+  writeFileSync(join(options.out, 'soak.svg'), soakChart(made));
+  writeFileSync(join(options.out, 'soak.json'), `${JSON.stringify(made, null, 1)}\n`);
   console.log(text);
+  if (held.ended.stored !== held.ended.acknowledged) process.exitCode = 1;
 }

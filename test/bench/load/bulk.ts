@@ -4,7 +4,7 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { execute, type Login } from '../peers/login.js';
+import type { Login } from '../peers/login.js';
 import { FIELDS, projectLoaded, type Variant } from '../peers/schema.js';
 import { run } from '../processes.js';
 import { findProgram, passwordEnvironment } from './pgbench.js';
@@ -96,8 +96,8 @@ function* lines(system: 'eventful' | Variant, load: Load): Generator<string> {
   }
 }
 
-/** Rows that one COPY … EVENTS is given; it takes no more than 250,000. */
-const COPY_ROWS = 100_000;
+/** Rows that one COPY … EVENTS is given: it takes no more than 250,000, and the server keeps them until the last one. */
+const COPY_ROWS = 40_000;
 
 function* inParts(rows: Iterable<string>, between: string): Generator<string> {
   let count = 0;
@@ -148,27 +148,4 @@ COPY events (aggregate_id, version, event_type, payload) FROM STDIN WITH (FORMAT
   } finally {
     rmSync(path);
   }
-}
-
-/** Does this EventfulDB take COPY … EVENTS yet? One event of an aggregate of its own. */
-export async function takesCopy(login: Login, scratch: string): Promise<boolean> {
-  try {
-    await loadByCopy(login, 'eventful', { events: 1, aggregates: 1, firstId: 2_000_000_000 }, scratch);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Brings events in by the fastest way there is; not measured. */
-export async function fill(
-  login: Login,
-  system: 'eventful' | 'statement',
-  load: Load,
-  scratch: string,
-  copy: boolean,
-): Promise<void> {
-  if (system === 'eventful' && !copy) await loadByInsert(login, 'eventful', load);
-  else await loadByCopy(login, system, load, scratch);
-  if (system === 'statement') await execute(login, 'VACUUM (ANALYZE)', 'CHECKPOINT');
 }

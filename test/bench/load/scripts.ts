@@ -68,13 +68,17 @@ SELECT * FROM patient WHERE aggregate_id = :id;\n`;
 export const GROUP_BY_SCRIPT = 'SELECT status, ward, count(*) FROM patient GROUP BY status, ward;\n';
 export const FULL_SCAN_SCRIPT = 'SELECT * FROM patient;\n';
 
-/** g: the state at a version; in PostgreSQL folded from the events. */
-export function asOfVersionScript(system: System, id: string): string {
-  const pick = '\\set version random(1, :versions)\n';
+/**
+ * g: the state at a version; in PostgreSQL folded from the events.
+ * @param id null: of an aggregate drawn anew for each read
+ */
+export function asOfVersionScript(system: System, id: string | null): string {
+  const pick = `${id === null ? PICK : ''}\\set version random(1, :versions)\n`;
+  const wanted = id === null ? ':id' : `'${id}'`;
   if (system === 'eventful')
-    return `${pick}SELECT * FROM patient AS OF VERSION :version WHERE aggregate_id = '${id}';\n`;
+    return `${pick}SELECT * FROM patient AS OF VERSION :version WHERE aggregate_id = ${wanted};\n`;
   return `${pick}SELECT max(version), min(recorded_at), max(recorded_at), fold(payload ORDER BY version)
-FROM events WHERE aggregate_id = '${id}' AND version <= :version;\n`;
+FROM events WHERE aggregate_id = ${wanted} AND version <= :version;\n`;
 }
 
 /** g: all states at a time, grouped. */

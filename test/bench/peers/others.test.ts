@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestServer } from '../../harness.js';
 import { parseOptions } from '../options.js';
 import { execute, scalar } from './login.js';
 import { connectOther, parseOther, redacted } from './others.js';
@@ -82,9 +83,32 @@ describe('a second PostgreSQL named by its URL', () => {
     );
   });
 
+  it('is measured also when it does not say its version', async () => {
+    await execute(server.admin, 'REVOKE EXECUTE ON FUNCTION version() FROM PUBLIC');
+    const { about } = await connectOther({ name: 'shy', url: url('reader', 'r') });
+    expect(about.version).toBe('a version that it does not say');
+    expect(about.settings).toMatchObject({ fsync: 'on' });
+  });
+
   it('is named when it does not answer', async () => {
     await expect(connectOther({ name: 'wrong', url: url('bench', 'no') })).rejects.toThrow(
       /^--peer-url wrong: password authentication failed/,
     );
   });
+});
+
+it('leaves out a server that speaks the protocol with another SQL, and says what it refused', async () => {
+  const server = await startTestServer();
+  try {
+    const url = `postgres://bench:${server.token}@127.0.0.1:${server.port}/eventful`;
+    const { about, variants } = await connectOther({ name: 'append-only', url });
+    expect(variants).toEqual([]);
+    expect(about.version).toMatch(/^PostgreSQL 16/);
+    expect(about.missing).toEqual([
+      expect.stringMatching(/^the schema of "statement" could not be made: .*DROP/),
+      expect.stringMatching(/^the schema of "trigger" could not be made: .*DROP/),
+    ]);
+  } finally {
+    await server.destroy();
+  }
 });

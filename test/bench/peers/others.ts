@@ -40,7 +40,10 @@ export function redacted(text: string): string {
 
 async function describe(peer: PostgresPeer): Promise<Pick<OtherAbout, 'version' | 'settings'>> {
   return withClient(peer.admin, async (client) => {
-    const { rows } = await client.query<{ version: string }>('SELECT version()');
+    // One that speaks the protocol with another SQL may not even know this.
+    const { rows } = await client
+      .query<{ version: string }>('SELECT version()')
+      .catch(() => ({ rows: [{ version: 'a version that it does not say' }] }));
     const settings: Record<string, string> = {};
     for (const name of Object.keys(PG_SETTINGS)) {
       // Others may know neither the setting nor the function's second argument.

@@ -1,7 +1,7 @@
 /** `npm run bench -- --profile`: where the time goes, as profile.md and one flame graph per workload. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fill } from '../load/bulk.js';
+import { fill } from '../load/fill.js';
 import type { Options } from '../options.js';
 import type { EventfulPeer } from '../peers/eventful.js';
 import { withEventful } from '../peers/peers.js';
@@ -76,7 +76,7 @@ export async function profile(
   const { out, seconds } = options;
   const pages = await withEventful(options, async (peer, scratch) => {
     const load = { events: LOADED_EVENTS, aggregates: AGGREGATES, firstId: 1 };
-    await fill(peer.login, 'eventful', load, scratch, true);
+    await fill(peer.login, 'eventful', load, scratch);
     await peer.settle();
     const rows: ProfileRow[] = [];
     for (const one of profiledLoads({ peer, scratch })) {

@@ -3,8 +3,11 @@ import { median, type Goal, type Row, type Section, type Series } from '../measu
 import type { Options } from '../options.js';
 import type { OtherAbout } from '../peers/others.js';
 import { PG_SETTINGS } from '../peers/postgres.js';
+import { columnSeconds } from '../workloads/context.js';
+import { THREAD_ROUNDS_MAX } from '../workloads/threads.js';
 import { figure, times } from './format.js';
 import type { Machine } from './machine.js';
+import type { Lap } from '../stopwatch.js';
 import { missedText } from './reasons.js';
 
 export interface Results {
@@ -15,6 +18,8 @@ export interface Results {
   readonly fdatasyncs: readonly number[];
   readonly sections: readonly Section[];
   readonly seconds: number;
+  /** Of which workload it was, and what lies between them. */
+  readonly laps: readonly Lap[];
   readonly failures: readonly string[];
   /** The servers of --peer-url. */
   readonly others: readonly OtherAbout[];
@@ -91,6 +96,16 @@ function otherLine({ name, version, settings, missing }: OtherAbout): string {
   return `| ${name} | ${parts.join('; ').replaceAll('|', '¦').replaceAll('\n', ' ')} |`;
 }
 
+/** So that one sees what a run that takes too long could do without. */
+function timesText({ laps, seconds }: Results): string {
+  const known = laps.reduce((sum, lap) => sum + lap.seconds, 0);
+  const all = [...laps, { name: 'the bare disk, and the rest', seconds: seconds - known }];
+  const lines = all
+    .sort((a, b) => a.name.localeCompare(b.name))
+    .map((lap) => `| ${lap.name} | ${lap.seconds.toFixed(0)} |`);
+  return ['| workload | seconds |', '|---|---:|', ...lines, `| all | ${seconds.toFixed(0)} |`].join('\n');
+}
+
 export function page(results: Results): string {
   const { machine, options, fdatasyncs } = results;
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
@@ -106,7 +121,7 @@ ${options.quick ? '\n**A quick run: it shows that the suite works, not how fast 
 | versions | ${versions.join('; ')} |
 | EventfulDB | as it ships: a commit is answered after fdatasync of its log; data on this disk; its read model in memory and not synced, since it is derived |
 | PostgreSQL | ${options.pgUrl === null ? `the same binaries EventfulDB embeds, data on the same disk; ${settings.join(', ')}` : 'given by --pg-url, settings unknown'} |${results.others.map((other) => `\n${otherLine(other)}`).join('')}
-| client | pgbench, \`-M prepared\`, TCP loopback without TLS to either side; ${options.rounds} rounds after a warm-up, sides in turn, ${options.seconds} s per run |
+| client | pgbench, \`-M prepared\`, TCP loopback without TLS to either side; ${options.rounds} rounds after a warm-up, sides in turn, ${options.seconds} s per run (node pg ${columnSeconds(options)} s). Comparisons of session threads, which have no target, get ${THREAD_ROUNDS_MAX} rounds at most; what takes minutes gets fewer, and its table says how many |
 
 A ratio is the median of the ratios of each round, with the least and the most behind it. Client and servers share the cores;
 "client" in a table is the share of all cores the load client took. "server µs/op" is the CPU time of all processes of a side.`;
@@ -117,7 +132,9 @@ A ratio is the median of the ratios of each round, with the least and the most b
     targets(results.sections),
     ...(failures.length > 0 ? [failures.join('\n')] : []),
     ...results.sections.map((section) => sectionText(section, options.rounds)),
-    `${results.others.length === 0 ? 'Only PostgreSQL was measured; another server that speaks its protocol joins by --peer-url. ' : ''}immudb and KurrentDB speak protocols of their own and have no side yet.`,
+    '## Where the time of this run went',
+    timesText(results),
+    `${results.others.length === 0 ? 'Only PostgreSQL was measured; another server that speaks its protocol joins by --peer-url. ' : ''}immudb and KurrentDB have no side: none could be run here, and a side that never ran would be worse than none (docs/benchmarks/README.md).`,
   ]
     .join('\n\n')
     .concat('\n');

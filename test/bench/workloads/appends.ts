@@ -1,6 +1,6 @@
 /** a: durable appends; k: the projector under a; b: appends that expect a version. */
 import { byNodePg, byPgbench, loginOf } from './contenders.js';
-import { AGGREGATES, clientsText, type Context, type Run } from './context.js';
+import { AGGREGATES, clientsText, columnSeconds, type Context, type Run } from './context.js';
 import { ofOthers, othersByPgbench, withOthers } from './others.js';
 import { threadRows, THREADS_NOTE } from './threads.js';
 import { appendScript, ownVersionScript, readThenAppendScript, type System } from '../load/scripts.js';
@@ -31,7 +31,7 @@ const LAG_POLL_MS = 50;
 async function appendRow({ options, peers }: Context, clients: number): Promise<Row> {
   const { rounds, seconds } = options;
   const job = { clients, seconds, variables: { aggregates: AGGREGATES } };
-  const node = { clients, seconds: Math.max(1, Math.round(seconds / 2)), aggregates: AGGREGATES };
+  const node = { clients, seconds: columnSeconds(options), aggregates: AGGREGATES };
   const all = await interleave(
     [
       ...SYSTEMS.map((system) => byPgbench(peers, system, appendScript(system), job)),

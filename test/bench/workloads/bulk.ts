@@ -2,7 +2,7 @@
 import type { Run } from './context.js';
 import { loginOf, SIDES } from './contenders.js';
 import { otherContenders, withOthers } from './others.js';
-import { loadByCopy, loadByInsert, takesCopy, type Loaded } from '../load/bulk.js';
+import { loadByCopy, loadByInsert, type Loaded } from '../load/bulk.js';
 import type { System } from '../load/scripts.js';
 import type { Load } from '../load/patients.js';
 import { atLeast, interleave, ratio, type Contender, type Row } from '../measure.js';
@@ -10,10 +10,11 @@ import { withCpu } from '../peers/peers.js';
 
 const EVENTS_PER_AGGREGATE = 10;
 const TARGET = 1.0;
+const LIKE_FOR_LIKE = 'like for like';
+const LESS_WORK = 'less work, for comparison';
 
 export const bulk: Run = async ({ options, peers, say }) => {
-  const events = Math.ceil(options.events / options.rounds / 1000) * 1000;
-  const copy = await takesCopy(peers.eventful.login, peers.scratch);
+  const events = options.bulk;
   let firstId = 1;
   const contender = (
     system: System,
@@ -46,7 +47,7 @@ export const bulk: Run = async ({ options, peers, say }) => {
       contender('eventful', 'INSERT of 500 rows, pipelined', (load) =>
         loadByInsert(peers.eventful.login, 'eventful', load),
       ),
-      ...(copy ? [contender('eventful', 'COPY', byCopy('eventful'))] : []),
+      contender('eventful', 'COPY', byCopy('eventful')),
       contender('trigger', 'INSERT of 500 rows, pipelined', (load) =>
         loadByInsert(peers.postgres.login('trigger'), 'trigger', load),
       ),
@@ -58,29 +59,26 @@ export const bulk: Run = async ({ options, peers, say }) => {
   );
   const all = measured.slice(0, measured.length - others.length);
   const theirOwn = measured.slice(all.length);
-  const ours = all.slice(0, copy ? 2 : 1);
+  const ours = all.slice(0, 2);
   const theirs = all.slice(ours.length);
   const ratios = ours.flatMap((our) => theirs.map((their) => ratio(our, their)));
-  // The load by COPY is the one the target speaks of; INSERTs stand in for it until there is one.
   const best = ours[ours.length - 1]?.side;
+  const byCopies = ratios.filter(({ of, to }) => of === best && to.includes('COPY'));
   const row: Row = {
     label: `${events} events per run, ${events * options.rounds} in all`,
     unit: 'events/s',
     better: 'higher',
     series: all,
     ratios,
-    goals: ratios
-      .filter(({ of, to }) => of === best && to.includes('COPY'))
-      .map(({ to, value }) => atLeast(`× ${to}`, value, TARGET)),
+    goals: byCopies.map(({ to, value }) =>
+      atLeast(`× ${to} (${to.includes(SIDES.trigger) ? LIKE_FOR_LIKE : LESS_WORK})`, value, TARGET),
+    ),
   };
   const notes = [
     'Six fields per event, ten events per aggregate, new aggregates in every run; one connection. The INSERTs have 8 statements under way (node pg, pipelined); COPY is psql with the same file on each side.',
     'EventfulDB answers when the events are on disk; "read model behind" is how long its projection then takes, which PostgreSQL has done before it answers. Nothing else runs meanwhile.',
-    'A run by COPY is one transaction in PostgreSQL and includes the start of psql on both sides.',
-    'With the trigger the server assigns versions and projects row by row, as EventfulDB does. "one statement projects" is less work: the client counts the versions beforehand, nothing is checked, and the projection is made once at the end.',
-    ...(copy
-      ? []
-      : ['COPY patient EVENTS … was not there when this ran: INSERTs are held against the target.']),
+    'A run by COPY is one transaction and includes the start of psql, on both sides (more than 40,000 events reach EventfulDB in several, since one COPY takes no more than 250,000 and keeps them in memory until its end).',
+    '**The like-for-like row is COPY with the trigger**: there, as in EventfulDB, the server assigns each version and projects row by row, whatever the aggregate held before. "one statement projects" is less work, shown because a loader who may would do it: the client counts the versions beforehand, nothing is checked, and the projection is made once, at the end, from rows known to be new.',
   ];
   return [{ id: 'c', title: 'Bulk load', rows: [withOthers(row, theirOwn, ours[ours.length - 1])], notes }];
 };

@@ -10,7 +10,7 @@ export interface Context {
   readonly say: (text: string) => void;
 }
 
-/** Some workloads share what they load and give several sections. */
+/** A workload: gives its sections of the page. */
 export type Run = (context: Context) => Promise<Section[]>;
 
 /** a to e work on so many aggregates. */
@@ -18,4 +18,9 @@ export const AGGREGATES = 1000;
 
 export function clientsText(clients: number): string {
   return clients === 1 ? '1 client' : `${clients} clients`;
+}
+
+/** A run by node pg, the second column of a and d; unlike pgbench it is not bound to whole seconds. */
+export function columnSeconds({ seconds }: Options): number {
+  return seconds / 2;
 }

@@ -1,10 +1,10 @@
 /** d: point reads of current state; e: reading what was just written. */
 import { byNodePg, byPgbench, loginOf } from './contenders.js';
-import { AGGREGATES, clientsText, type Run } from './context.js';
+import { AGGREGATES, clientsText, columnSeconds, type Run } from './context.js';
 import { ofOthers, otherContenders, othersByPgbench, withOthers } from './others.js';
 import { threadRows, THREADS_NOTE } from './threads.js';
 import { pointReadScript, readYourWriteScript, relayedReadScript } from '../load/scripts.js';
-import { fill } from '../load/bulk.js';
+import { fill } from '../load/fill.js';
 import { interleave, rateRow, withColumn, type Row } from '../measure.js';
 
 const ENGINE_TARGET = 0.8;
@@ -18,14 +18,14 @@ export const pointReads: Run = async (context) => {
   const { options, peers, say } = context;
   const { rounds, seconds, clients: wanted } = options;
   const load = { events: AGGREGATES, aggregates: AGGREGATES, firstId: 1 };
-  for (const system of SYSTEMS) await fill(loginOf(peers, system), system, load, peers.scratch, false);
+  for (const system of SYSTEMS) await fill(loginOf(peers, system), system, load, peers.scratch);
   const theirLogins = ofOthers(peers, ['statement'], ({ peer }) => peer.login('statement'));
-  for (const login of theirLogins) await fill(login, 'statement', load, peers.scratch, false);
+  for (const login of theirLogins) await fill(login, 'statement', load, peers.scratch);
   const rows: Row[] = [];
   for (const clients of wanted.filter((count) => count <= MAX_CLIENTS)) {
     say(`d: ${clients} clients`);
     const job = { clients, seconds, variables: { aggregates: AGGREGATES } };
-    const node = { clients, seconds: Math.max(1, Math.round(seconds / 2)), aggregates: AGGREGATES };
+    const node = { clients, seconds: columnSeconds(options), aggregates: AGGREGATES };
     const plain = SYSTEMS.map((system) =>
       byPgbench(peers, system, pointReadScript(), job, READ_SIDES[system]),
     );

@@ -1,16 +1,16 @@
 /** Rows of a and d with sessions on the engine's thread and on threads of their own, each a server of its own. */
 import { byPgbench } from './contenders.js';
 import { AGGREGATES, clientsText, type Context } from './context.js';
-import { fill } from '../load/bulk.js';
+import { fill } from '../load/fill.js';
 import { interleave, ratio, type Row } from '../measure.js';
 import { EventfulPeer } from '../peers/eventful.js';
 import { execute } from '../peers/login.js';
 import { EVENTFUL_SCHEMA } from '../peers/schema.js';
 
-/** One client has one session: threads show from a few on. */
-const CLIENTS = [8, 64];
-/** Many sides: fewer rounds keep the whole within its time. */
-const MAX_ROUNDS = 3;
+/** One client has one session: threads show where there are many. */
+const CLIENTS = [64];
+/** No target: fewer rounds keep the whole within its time. */
+export const THREAD_ROUNDS_MAX = 3;
 
 export interface ThreadScript {
   readonly label: string;
@@ -38,7 +38,7 @@ export async function threadRows(
       started.push({ threads, peer });
       await execute(peer.login, EVENTFUL_SCHEMA);
       const load = { events: AGGREGATES, aggregates: AGGREGATES, firstId: 1 };
-      if (loaded) await fill(peer.login, 'eventful', load, peers.scratch, false);
+      if (loaded) await fill(peer.login, 'eventful', load, peers.scratch);
     }
     const rows: Row[] = [];
     for (const clients of clientCounts) {
@@ -48,7 +48,10 @@ export async function threadRows(
         const contenders = started.map(({ threads, peer }) =>
           byPgbench({ ...peers, eventful: peer }, 'eventful', text, job, sideOf(threads)),
         );
-        const [without, ...others] = await interleave(contenders, Math.min(options.rounds, MAX_ROUNDS));
+        const [without, ...others] = await interleave(
+          contenders,
+          Math.min(options.rounds, THREAD_ROUNDS_MAX),
+        );
         if (without === undefined) continue;
         rows.push({
           label: `${label}, ${clientsText(clients)}`,
