@@ -9,6 +9,7 @@ import type { Logger } from './logger.js';
 import { forgetSlots } from './replication.js';
 import { SchemaMirror, table } from './schemaMirror.js';
 import { sqlstateOf, type Session } from './session.js';
+import { analyze } from './statistics.js';
 import { runSteps } from './pipeline.js';
 import { Waiters } from './waiters.js';
 import { batchSteps, isDataError, load, writeIsolating, type Rest, type TypeRows } from './writer.js';
@@ -326,7 +327,9 @@ export class Projector {
       String(position),
       FORMAT,
     ]);
-    await session.query('ANALYZE');
+    const analyzed = analyze(connection, [...schema.aggregates.keys()], logger);
+    // Filling a view reads much, by a plan that should be a good one; all other reads begin at once.
+    if ([...schema.views.values()].some((view) => view.kind === 'materialized')) await analyzed;
     // Views over much data go on being filled while the server starts.
     await Promise.race([this.options.fillViews(), sleep(FILL_MS, undefined, { ref: false })]);
     const seconds = (performance.now() - started) / 1000;
