@@ -7,10 +7,11 @@ import { chunks, readAhead } from './chunks.js';
 import { Feed, type Batch } from './feed.js';
 import type { Logger } from './logger.js';
 import { forgetSlots } from './replication.js';
-import { SchemaMirror, table } from './schemaMirror.js';
+import { SchemaMirror } from './schemaMirror.js';
 import { sqlstateOf, type Session } from './session.js';
 import { analyze } from './statistics.js';
 import { runSteps } from './pipeline.js';
+import { TableLoad } from './tableLoad.js';
 import { Waiters } from './waiters.js';
 import { batchSteps, isDataError, load, writeIsolating, type Rest, type TypeRows } from './writer.js';
 
@@ -347,13 +348,15 @@ export class Projector {
     let loaded = before;
     // One transaction: nobody sees half a table.
     await session.transaction(async (client) => {
-      await client.query(`TRUNCATE ${table(type)}`);
+      const target = new TableLoad(client, type);
+      await target.begin();
       for await (const rows of readAhead(chunks(source.allStates(type), LOAD_ROWS))) {
         if (this.lacksColumns(type, rows)) await this.mirror.apply(client, source.schema());
-        for (const known of this.typeRows(type, rows)) await load(client, known, logger);
+        for (const known of this.typeRows(type, rows)) await load(client, known, target, logger);
         loaded += rows.length;
         onRebuildProgress?.(loaded);
       }
+      await target.makeKey();
     });
     return loaded;
   }

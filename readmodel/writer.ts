@@ -8,6 +8,7 @@ import { runSteps, stepName, type Step } from './pipeline.js';
 import { relationColumns } from './relations.js';
 import { quoteIdentifier, sqlstateOf } from './session.js';
 import { table } from './schemaMirror.js';
+import type { TableLoad } from './tableLoad.js';
 
 /** States of one type, the latest of each aggregate. */
 export interface TypeRows {
@@ -91,12 +92,19 @@ function upsert({ type, fields }: Omit<TypeRows, 'rows'>): string {
     ON CONFLICT (aggregate_id) DO UPDATE SET ${updates.join(', ')} WHERE excluded.version > t.version`;
 }
 
-/** Loads rows into a fresh table; those COPY refuses go the slow way. Inside the caller's transaction. */
-export async function load(client: pg.Client, rows: TypeRows, logger: Logger): Promise<void> {
+/** Loads rows into a table that is being filled; those COPY refuses go the slow way. Inside the caller's transaction. */
+export async function load(
+  client: pg.Client,
+  rows: TypeRows,
+  target: TableLoad,
+  logger: Logger,
+): Promise<void> {
   const columns = relationColumns('state', rows).map((column) => quoteIdentifier(column.name));
   const text = `COPY ${table(rows.type)} (${columns.join(', ')}) FROM STDIN`;
   const copied = await attempt(client, () => copyIn(client, text, copyData(rows.rows, rows.fields)));
-  if (!copied) await writeIsolating(client, rows, logger);
+  if (copied) return;
+  await target.makeKey();
+  await writeIsolating(client, rows, logger);
 }
 
 /**
