@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type pg from 'pg';
+import { DatabaseError, SqlState } from '../engine/errors.js';
 import { ByteWriter } from './byteWriter.js';
 
 /** One statement and its parameters, all of them in PostgreSQL's binary form. */
@@ -21,22 +22,32 @@ interface ClientState {
 
 const states = new WeakMap<pg.Client, ClientState>();
 const MAX_KEPT_BYTES = 4 * 1024 * 1024;
+/** PostgreSQL ends a connection over a message of 1 GiB. */
+const MAX_BYTES = 512 * 1024 * 1024;
 
 /**
  * Runs the steps in one round trip, outside a transaction as one transaction. All messages are built into one buffer:
  * a batch of the projector has thousands of values, and pg's way of taking each as an object costs more than the rest.
+ * @throws DatabaseError 54000 before anything is sent, when it takes more than `maxBytes`
  */
-export async function runSteps(client: pg.Client, steps: readonly Step[]): Promise<void> {
+export async function runSteps(
+  client: pg.Client,
+  steps: readonly Step[],
+  maxBytes = MAX_BYTES,
+): Promise<void> {
   let state = states.get(client);
   if (state === undefined) states.set(client, (state = { prepared: new Map(), writer: new ByteWriter() }));
   const { prepared, writer } = state;
   for (const step of steps) {
     if (prepared.get(step.name) !== step.text) putParse(writer, step);
+    prepared.set(step.name, step.text);
     putBind(writer, step);
   }
   writer.byte('S'.charCodeAt(0));
   writer.int32(4);
   try {
+    if (writer.length > maxBytes)
+      throw new DatabaseError(SqlState.programLimitExceeded, 'too much for one message to the read model');
     await client.query(new Pipeline(writer.bytes())).done;
   } catch (error) {
     // Which of them were prepared before the fault is not known: they are closed and prepared again.
@@ -45,7 +56,6 @@ export async function runSteps(client: pg.Client, steps: readonly Step[]): Promi
     throw error;
   }
   writer.clear(MAX_KEPT_BYTES);
-  for (const { name, text } of steps) prepared.set(name, text);
 }
 
 /** A name for the statements of one kind about something: PostgreSQL takes 63 bytes. */

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { DatabaseError, SqlState } from '../engine/errors.js';
 import type { CommittedEvent, FieldDefinition, StateRow } from '../engine/types.js';
 import { fieldArray, notificationArrays, standardArrays } from './arrays.js';
 import type { ByteWriter } from './byteWriter.js';
@@ -173,6 +174,6 @@ async function attempt(client: pg.Client, work: () => Promise<unknown>): Promise
 
 /** Class 22 data exception, 23 constraint violation, and "row is too big" and its like: no use trying again. */
 export function isDataError(error: unknown): boolean {
-  const state = sqlstateOf(error);
-  return state !== null && (/^(22|23)/.test(state) || state === '54000');
+  const state = error instanceof DatabaseError ? error.sqlstate : sqlstateOf(error);
+  return state !== null && (/^(22|23)/.test(state) || state === SqlState.programLimitExceeded);
 }
