@@ -1,13 +1,10 @@
-import type { CommittedEvent, CommittedGroup, Schema, StateRow } from '../engine/types.js';
-import type { Notification } from './writer.js';
+import type { CommittedGroup, Schema, StateRow } from '../engine/types.js';
 
 /** More states than this waiting, and they are dropped: the engine can tell again what changed. */
 const MAX_WAITING_STATES = 200_000;
 /** Upserts are fastest in batches of about a thousand rows. */
 const MAX_BATCH_STATES = 2000;
 const MAX_BATCH_EVENTS = 4000;
-/** NOTIFY takes less than 8000 bytes. */
-const MAX_PAYLOAD_BYTES = 7900;
 
 /** Several commits in a row, put together. */
 export interface Batch {
@@ -44,6 +41,11 @@ export class Feed {
   /** True when commits were dropped: what they changed has to be asked for. */
   get hasGap(): boolean {
     return this.overflowed;
+  }
+
+  /** As much waits as a batch holds. */
+  get hasBatch(): boolean {
+    return this.waiting >= MAX_BATCH_STATES;
   }
 
   /** Empties it; what comes from now on is kept again. */
@@ -109,14 +111,4 @@ function batchOf(groups: readonly CommittedGroup[]): Batch {
   }
   const states = new Map([...latest].map(([type, rows]) => [type, [...rows.values()]]));
   return { groups, schema, states, lastPosition: groups.at(-1)?.lastPosition ?? 0n };
-}
-
-/** What LISTEN <type> hears: one notification per event, in commit order. An id too long for NOTIFY is left out. */
-export function notifications(events: readonly CommittedEvent[]): readonly Notification[] {
-  return events.map((event) => {
-    const rest = `"version":${event.version},"position":${event.position},"event_type":${JSON.stringify(event.eventType)}}`;
-    const payload = `{"aggregate_id":${JSON.stringify(event.aggregateId)},${rest}`;
-    const fits = Buffer.byteLength(payload) <= MAX_PAYLOAD_BYTES;
-    return { channel: event.aggregateType, payload: fits ? payload : `{${rest}` };
-  });
 }

@@ -89,7 +89,9 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
   await postgres.start();
   const superuser = connectionTo(postgres, { user: SUPERUSER, password: postgres.password });
   const config: ClientConfig = { ...superuser, application_name: 'eventful projector' };
-  const sessions = { projector: new Session(config), server: new Session(config) };
+  // Planned once: its statements are the same again and again, and only the lengths of their arrays change.
+  const projectorConfig = { ...config, options: '-c plan_cache_mode=force_generic_plan' };
+  const sessions = { projector: new Session(projectorConfig), server: new Session(config) };
   let projector: Projector | null = null;
   const filler = new ViewFiller(config, sessions.server, logger);
   const close = async (remove: boolean): Promise<void> => {
@@ -103,7 +105,7 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
       // Disposable: what cannot be used is made anew, once.
       logger.warn({ reason: String(error) }, 'the read model cannot be used; making it anew');
       await postgres.recreate();
-      config.password = postgres.password;
+      config.password = projectorConfig.password = postgres.password;
       await bootstrap(config);
     });
     const { source, onRebuildProgress, maxWaitingStates } = options;

@@ -90,6 +90,33 @@ test('another store, or a cursor ahead of the engine, is rebuilt', async () => {
   await third.stop({ remove: true });
 });
 
+test('a rebuild gives the table its key, whatever stands in the way of making it last', async () => {
+  const key = `SELECT conname FROM pg_constraint WHERE conrelid = 'public.patient'::regclass AND contype = 'p'`;
+  const plain = store();
+  const first = await start(plain);
+  expect((await first.query(key)).rows).toEqual([{ conname: 'patient_pkey' }]);
+  await first.stop({ remove: true });
+
+  // PostgreSQL groups by the key alone only while it is one, so this view holds on to it.
+  const query = 'SELECT p.aggregate_id, p.first_name FROM public.patient AS p GROUP BY p.aggregate_id';
+  const columns = ['aggregate_id', 'first_name'].map((name) => ({ name, type: 'text' }));
+  const view = { name: 'grouped', kind: 'view', query, columns, types: ['patient'], views: [] } as const;
+  const viewed = store();
+  viewed.current = { ...viewed.current, views: new Map([['grouped', { ...view, populate: false }]]) };
+  const second = await start(viewed);
+  expect((await second.query(key)).rows).toEqual([{ conname: 'patient_pkey' }]);
+  expect((await second.query('SELECT first_name FROM views.grouped')).rows).toEqual([{ first_name: 'Ann' }]);
+  await second.stop({ remove: true });
+
+  // What COPY refuses is upserted, which takes the key.
+  const refused = store();
+  refused.append('patient', [['p-2', { first_name: 'Bob', birthdate: 'never' }]]);
+  const third = await start(refused);
+  expect((await third.query(key)).rows).toEqual([{ conname: 'patient_pkey' }]);
+  expect(await names(third)).toEqual(['Ann', 'Bob']);
+  await third.stop({ remove: true });
+});
+
 test('two servers on one directory are refused', async () => {
   const source = store();
   const model = await start(source);

@@ -4,20 +4,27 @@ import type { DatabaseError } from '../engine/errors.js';
 import type { ProjectionSource, StateRow } from '../engine/types.js';
 import { withoutBlockers } from './blockers.js';
 import { chunks, readAhead } from './chunks.js';
-import { Feed, notifications, type Batch } from './feed.js';
+import { Feed, type Batch } from './feed.js';
 import type { Logger } from './logger.js';
 import { forgetSlots } from './replication.js';
-import { SchemaMirror, table } from './schemaMirror.js';
+import { SchemaMirror } from './schemaMirror.js';
 import { sqlstateOf, type Session } from './session.js';
+import { analyze } from './statistics.js';
+import { runSteps } from './pipeline.js';
+import { TableLoad } from './tableLoad.js';
 import { Waiters } from './waiters.js';
-import { batchStatement, isDataError, load, writeIsolating, type TypeRows } from './writer.js';
+import { batchSteps, isDataError, load, writeIsolating, type Rest, type TypeRows } from './writer.js';
 
 /** Grows when the tables are built differently: an older read model is then rebuilt. */
 const FORMAT = 2;
 const LOAD_ROWS = 5000;
 
-/** How long commits may gather while nobody waits for them. */
-const GATHER_MS = 5;
+/**
+ * How long commits gather behind a batch while nobody waits for them; the first after a pause is written at once. A
+ * batch costs this thread about 55 µs and PostgreSQL 70 to 100, however few its rows, and a client that appends all the
+ * time competes with both for its next append: 10 ms instead of 5 halves that.
+ */
+const GATHER_MS = 10;
 
 /** How long a rebuild waits for materialized views to be filled. */
 const FILL_MS = 10_000;
@@ -165,7 +172,8 @@ export class Projector {
 
   /** A transaction per event costs more than the event: while nobody waits, let a few commits come together. */
   private async gather(): Promise<void> {
-    if (this.stopped || this.mustResume || this.positions.isAwaited || this.revisions.isAwaited) return;
+    if (this.stopped || this.mustResume || this.feed.hasBatch) return;
+    if (this.positions.isAwaited || this.revisions.isAwaited) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, GATHER_MS);
       this.hurry = () => {
@@ -217,7 +225,7 @@ export class Projector {
     if (this.following) {
       for await (const events of source.eventsBetween(from, through)) {
         const last = events.at(-1)?.position;
-        if (last !== undefined) await this.writeApart([], last, notifications(events));
+        if (last !== undefined) await this.writeApart([], { position: last, events });
       }
     }
     await session.query('UPDATE eventful_internal.cursor SET position = $1', [String(through)]);
@@ -255,33 +263,29 @@ export class Projector {
       await this.syncSchema();
     }
     const types = [...batch.states].flatMap(([type, rows]) => this.typeRows(type, rows));
-    const sent = notifications(batch.groups.flatMap(({ events }) => events));
+    const rest = { position: batch.lastPosition, events: batch.groups.flatMap(({ events }) => events) };
     try {
-      await session.run((client) => client.query(batchStatement(types, batch.lastPosition, sent)));
+      await session.run((client) => runSteps(client, batchSteps(types, rest)));
     } catch (error) {
       if (!isDataError(error)) throw error;
-      await this.writeApart(types, batch.lastPosition, sent);
+      await this.writeApart(types, rest);
     }
   }
 
   /** A batch PostgreSQL refused: row by row where need be, and without notifications when their queue is full. */
-  private async writeApart(
-    types: readonly TypeRows[],
-    position: bigint,
-    sent: Parameters<typeof batchStatement>[2],
-  ): Promise<void> {
+  private async writeApart(types: readonly TypeRows[], rest: Rest): Promise<void> {
     const { session, logger } = this.options;
-    const run = (last: typeof sent): Promise<void> =>
+    const run = (last: Rest): Promise<void> =>
       session.transaction(async (client) => {
         for (const rows of types) await writeIsolating(client, rows, logger);
-        await client.query(batchStatement([], position, last));
+        await runSteps(client, batchSteps([], last));
       });
     try {
-      await run(sent);
+      await run(rest);
     } catch (error) {
       if (!isDataError(error)) throw error;
-      logger.error({ sqlstate: sqlstateOf(error), count: sent.length }, 'notifications were dropped');
-      await run([]);
+      logger.error({ sqlstate: sqlstateOf(error), count: rest.events.length }, 'notifications were dropped');
+      await run({ ...rest, events: [] });
     }
   }
 
@@ -324,7 +328,9 @@ export class Projector {
       String(position),
       FORMAT,
     ]);
-    await session.query('ANALYZE');
+    const analyzed = analyze(connection, [...schema.aggregates.keys()], logger);
+    // Filling a view reads much, by a plan that should be a good one; all other reads begin at once.
+    if ([...schema.views.values()].some((view) => view.kind === 'materialized')) await analyzed;
     // Views over much data go on being filled while the server starts.
     await Promise.race([this.options.fillViews(), sleep(FILL_MS, undefined, { ref: false })]);
     const seconds = (performance.now() - started) / 1000;
@@ -342,19 +348,23 @@ export class Projector {
     let loaded = before;
     // One transaction: nobody sees half a table.
     await session.transaction(async (client) => {
-      await client.query(`TRUNCATE ${table(type)}`);
+      const target = new TableLoad(client, type);
+      await target.begin();
       for await (const rows of readAhead(chunks(source.allStates(type), LOAD_ROWS))) {
         if (this.lacksColumns(type, rows)) await this.mirror.apply(client, source.schema());
-        for (const known of this.typeRows(type, rows)) await load(client, known, logger);
+        for (const known of this.typeRows(type, rows)) await load(client, known, target, logger);
         loaded += rows.length;
         onRebuildProgress?.(loaded);
       }
+      await target.makeKey();
     });
     return loaded;
   }
 
   /** Reading runs ahead of the commits we were told about, so a state may have fields we were not told about yet. */
   private lacksColumns(type: string, rows: readonly StateRow[]): boolean {
+    // No state has a field before the schema has it, so with the newest schema there is nothing to look for.
+    if (this.mirror.revision === this.options.source.schema().revision) return false;
     const fields = this.mirror.fields(type);
     if (fields === null) return true;
     const names = new Set(fields.map((field) => field.name));

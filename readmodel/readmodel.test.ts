@@ -64,6 +64,15 @@ test('a rebuild loads every state, typed', async () => {
   ]);
 });
 
+test('after a rebuild the planner learns how large the tables are', async () => {
+  // −1 until someone gathers it; so few rows are too few for autovacuum.
+  const tuples = async (): Promise<unknown> =>
+    (await model.query(`SELECT reltuples::int AS n FROM pg_class WHERE oid = 'patient'::regclass`)).rows[0]?.[
+      'n'
+    ];
+  await expect.poll(tuples, { timeout: 5000 }).toBe(2);
+});
+
 test('tables and views stand in the catalogue as relationColumns says', async () => {
   const patient = source.schema().aggregates.get('patient');
   if (patient === undefined) throw new Error('no patient');

@@ -1,11 +1,15 @@
-import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import type { FieldDefinition, StateRow } from '../engine/types.js';
-import { copyIn, copyText, timestamp } from './copyIn.js';
+import { DatabaseError, SqlState } from '../engine/errors.js';
+import type { CommittedEvent, FieldDefinition, StateRow } from '../engine/types.js';
+import { fieldArray, notificationArrays, standardArrays } from './arrays.js';
+import type { ByteWriter } from './byteWriter.js';
+import { copyData, copyIn } from './copyIn.js';
 import type { Logger } from './logger.js';
+import { runSteps, stepName, type Step } from './pipeline.js';
 import { relationColumns } from './relations.js';
 import { quoteIdentifier, sqlstateOf } from './session.js';
 import { table } from './schemaMirror.js';
+import type { TableLoad } from './tableLoad.js';
 
 /** States of one type, the latest of each aggregate. */
 export interface TypeRows {
@@ -14,80 +18,94 @@ export interface TypeRows {
   readonly rows: readonly StateRow[];
 }
 
-export interface Notification {
-  readonly channel: string;
-  readonly payload: string;
+/** What a batch does besides writing rows, in the same transaction. */
+export interface Rest {
+  readonly position: bigint;
+  /** Those who listen are told of these. */
+  readonly events: readonly CommittedEvent[];
 }
 
-/** Statement and parameters that write a batch: rows, cursor and notifications at once, in one round trip. */
-export function batchStatement(
-  types: readonly TypeRows[],
-  position: bigint,
-  notifications: readonly Notification[],
-): pg.QueryConfig<unknown[]> {
-  const values: unknown[] = [];
-  const parts = types.map((rows, index) => {
-    values.push(jsonRows(rows));
-    return `u${index} AS (${upsert(rows, `$${values.length}`)})`;
-  });
-  values.push(String(position));
-  parts.push(`c AS (UPDATE eventful_internal.cursor SET position = $${values.length}::bigint)`);
-  let tail = 'SELECT';
-  if (notifications.length > 0) {
-    values.push(
-      notifications.map((n) => n.channel),
-      notifications.map((n) => n.payload),
-    );
-    const [channels, payloads] = [`$${values.length - 1}::text[]`, `$${values.length}::text[]`];
-    // A function scan keeps the order of its arrays, so notifications go out in commit order.
-    tail = `SELECT count(pg_notify(channel, payload)::text) FROM unnest(${channels}, ${payloads}) AS n (channel, payload)`;
+/** The statements that write a batch: rows, cursor and notifications at once, in one round trip. */
+export function batchSteps(types: readonly TypeRows[], rest: Rest): Step[] {
+  const last = types.at(-1);
+  return [...types.slice(0, -1).map((rows) => upsertStep(rows)), lastStep(last ?? null, rest)];
+}
+
+function upsertStep(rows: TypeRows): Step {
+  return { ...statementOf('upsert', rows), parameters: rowParameters(rows) };
+}
+
+/** Rows, cursor and notifications in one statement: each costs PostgreSQL more than what it does here. */
+function lastStep(rows: TypeRows | null, { position, events }: Rest): Step {
+  const parameters = rows === null ? [] : rowParameters(rows);
+  parameters.push((writer) => writer.int64(Number(position)));
+  if (events.length > 0) parameters.push(...notificationArrays(events));
+  return { ...statementOf(events.length > 0 ? 'notify' : 'last', rows), parameters };
+}
+
+type Kind = 'upsert' | 'last' | 'notify';
+type Statement = Pick<Step, 'name' | 'text'>;
+const NO_FIELDS: readonly FieldDefinition[] = [];
+/** The statements of a table, by the list of its columns: a table that gets a column gets a new list. */
+const statements = new WeakMap<readonly FieldDefinition[], Map<string, Statement>>();
+
+function statementOf(kind: Kind, rows: Omit<TypeRows, 'rows'> | null): Statement {
+  const fields = rows?.fields ?? NO_FIELDS;
+  let known = statements.get(fields);
+  if (known === undefined) statements.set(fields, (known = new Map<string, Statement>()));
+  const about = `${kind} ${rows?.type ?? ''}`;
+  let found = known.get(about);
+  if (found === undefined) {
+    const text = kind === 'upsert' && rows !== null ? upsert(rows) : lastText(kind, rows);
+    known.set(about, (found = { name: stepName(kind, rows?.type ?? ''), text }));
   }
-  const text = `WITH ${parts.join(', ')} ${tail}`;
-  // Planned once where the same text comes again and again; combinations of types are too many to keep.
-  return types.length === 1 ? { name: statementName(text), text, values } : { text, values };
+  return found;
 }
 
-function statementName(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+function lastText(kind: Kind, rows: Omit<TypeRows, 'rows'> | null): string {
+  let next = rows === null ? 1 : relationColumns('state', rows).length + 1;
+  const parts = rows === null ? [] : [`u AS (${upsert(rows)})`];
+  parts.push(`c AS (UPDATE eventful_internal.cursor SET position = $${next++}::bigint)`);
+  // A function scan keeps the order of its arrays, so notifications go out in commit order.
+  const tail =
+    kind === 'notify'
+      ? `SELECT count(pg_notify(channel, payload)::text) FROM unnest($${next++}::text[], $${next++}::text[]) AS n (channel, payload)`
+      : 'SELECT';
+  return `WITH ${parts.join(', ')} ${tail}`;
 }
 
-/** Every value travels as text and is cast here: exactly what the field's input function makes of it. */
-function upsert({ type, fields }: TypeRows, parameter: string): string {
+function rowParameters({ rows, fields }: TypeRows): ((writer: ByteWriter) => void)[] {
+  return [...standardArrays(rows), ...fields.map(({ name }) => fieldArray(rows, name))];
+}
+
+/** Every field travels as text and is cast here: exactly what its input function makes of it. */
+function upsert({ type, fields }: Omit<TypeRows, 'rows'>): string {
   const columns = relationColumns('state', { fields });
+  const standard = columns.length - fields.length;
   const names = columns.map((column) => quoteIdentifier(column.name));
-  const casts = columns.map(({ type: to }, i) => (to === 'text' ? `r.c${i}` : `r.c${i}::${to}`));
+  const arrays = columns.map(({ type: to }, i) => `unnest($${i + 1}::${i < standard ? to : 'text'}[])`);
+  const casts = columns.map(({ type: to }, i) =>
+    i < standard || to === 'text' ? `r.c${i}` : `r.c${i}::${to}`,
+  );
   const updates = names.slice(1).map((name) => `${name} = excluded.${name}`);
   return `INSERT INTO ${table(type)} AS t (${names.join(', ')}) SELECT ${casts.join(', ')}
-    FROM json_to_recordset(${parameter}::json) AS r (${columns.map((_, i) => `c${i} text`).join(', ')})
+    FROM ROWS FROM (${arrays.join(', ')}) AS r (${columns.map((_, i) => `c${i}`).join(', ')})
     ON CONFLICT (aggregate_id) DO UPDATE SET ${updates.join(', ')} WHERE excluded.version > t.version`;
 }
 
-function jsonRows({ fields, rows }: TypeRows): string {
-  return JSON.stringify(
-    rows.map((row) => {
-      const object: Record<string, string | null> = {
-        c0: row.aggregateId,
-        c1: String(row.version),
-        c2: timestamp(row.createdAt),
-        c3: timestamp(row.updatedAt),
-        c4: row.archived ? 't' : 'f',
-      };
-      // A missing key is NULL to json_to_recordset as well.
-      for (const [index, { name }] of fields.entries()) {
-        const value = row.fields[name];
-        if (value !== undefined && value !== null) object[`c${5 + index}`] = value;
-      }
-      return object;
-    }),
-  );
-}
-
-/** Loads rows into a fresh table; those COPY refuses go the slow way. Inside the caller's transaction. */
-export async function load(client: pg.Client, rows: TypeRows, logger: Logger): Promise<void> {
+/** Loads rows into a table that is being filled; those COPY refuses go the slow way. Inside the caller's transaction. */
+export async function load(
+  client: pg.Client,
+  rows: TypeRows,
+  target: TableLoad,
+  logger: Logger,
+): Promise<void> {
   const columns = relationColumns('state', rows).map((column) => quoteIdentifier(column.name));
   const text = `COPY ${table(rows.type)} (${columns.join(', ')}) FROM STDIN`;
-  const copied = await attempt(client, () => copyIn(client, text, copyText(rows.rows, rows.fields)));
-  if (!copied) await writeIsolating(client, rows, logger);
+  const copied = await attempt(client, () => copyIn(client, text, copyData(rows.rows, rows.fields)));
+  if (copied) return;
+  await target.makeKey();
+  await writeIsolating(client, rows, logger);
 }
 
 /**
@@ -97,7 +115,7 @@ export async function load(client: pg.Client, rows: TypeRows, logger: Logger): P
 export async function writeIsolating(client: pg.Client, batch: TypeRows, logger: Logger): Promise<void> {
   if (batch.rows.length === 0) return;
   const write = (rows: TypeRows): Promise<boolean> =>
-    attempt(client, () => client.query(`${upsert(rows, '$1')}`, [jsonRows(rows)]));
+    attempt(client, () => runSteps(client, [upsertStep(rows)]));
   if (await write(batch)) return;
   const [first] = batch.rows;
   if (batch.rows.length > 1) {
@@ -156,6 +174,6 @@ async function attempt(client: pg.Client, work: () => Promise<unknown>): Promise
 
 /** Class 22 data exception, 23 constraint violation, and "row is too big" and its like: no use trying again. */
 export function isDataError(error: unknown): boolean {
-  const state = sqlstateOf(error);
-  return state !== null && (/^(22|23)/.test(state) || state === '54000');
+  const state = error instanceof DatabaseError ? error.sqlstate : sqlstateOf(error);
+  return state !== null && (/^(22|23)/.test(state) || state === SqlState.programLimitExceeded);
 }

@@ -42,33 +42,43 @@ export function requireEventType(definition: AggregateDefinition, name: string):
   return found;
 }
 
-function requireField(
-  definition: AggregateDefinition,
-  eventType: EventTypeDefinition,
-  field: string,
-): string | null {
-  const declared = definition.fields.find((f) => f.name === field);
-  if (declared === undefined) {
-    if (definition.open) return null;
-    throw new DatabaseError(
-      SqlState.undefinedColumn,
-      `field "${field}" of aggregate "${definition.type}" does not exist`,
-      nearestHint(
-        field,
-        definition.fields.map((f) => f.name),
-        'field',
-      ),
-    );
+/** Field → type, of the fields an event of this type may carry; kept for as long as the definition is. */
+type CarriedFields = ReadonlyMap<string, string>;
+const carried = new WeakMap<EventTypeDefinition, WeakMap<AggregateDefinition, CarriedFields>>();
+
+function carriedFields(definition: AggregateDefinition, eventType: EventTypeDefinition): CarriedFields {
+  let ofType = carried.get(eventType);
+  if (ofType === undefined) carried.set(eventType, (ofType = new WeakMap()));
+  let fields = ofType.get(definition);
+  if (fields === undefined) {
+    const list = eventType.fields;
+    // An open aggregate learns its fields from its events: a list says nothing of those it has met since.
+    const some = list === null || definition.open ? null : new Set(list);
+    const allowed = definition.fields.filter(({ name }) => some === null || some.has(name));
+    ofType.set(definition, (fields = new Map(allowed.map(({ name, type }) => [name, type]))));
   }
-  // An open aggregate learns its fields from its events: a list says nothing of those it has met since.
-  if (eventType.fields !== null && !eventType.fields.includes(field) && !definition.open) {
+  return fields;
+}
+
+/** For a field that is not carried: an error, except where the aggregate learns it. */
+function requireOpen(definition: AggregateDefinition, eventType: EventTypeDefinition, field: string): void {
+  if (definition.open) return;
+  if (definition.fields.some((declared) => declared.name === field)) {
     throw new DatabaseError(
       SqlState.undefinedColumn,
       `event "${eventType.name}" does not carry the field "${field}"`,
-      { detail: `It carries ${eventType.fields.map((f) => `"${f}"`).join(', ')}.` },
+      { detail: `It carries ${(eventType.fields ?? []).map((f) => `"${f}"`).join(', ')}.` },
     );
   }
-  return declared.type;
+  throw new DatabaseError(
+    SqlState.undefinedColumn,
+    `field "${field}" of aggregate "${definition.type}" does not exist`,
+    nearestHint(
+      field,
+      definition.fields.map((f) => f.name),
+      'field',
+    ),
+  );
 }
 
 function checkText(value: string, what: string): void {
@@ -111,15 +121,19 @@ export function validateEvent(schema: Schema, event: NewEvent): readonly string[
   checkId(event.aggregateId);
   if (event.metadata !== null) checkMetadata(event.metadata);
   const unknown: string[] = [];
-  for (const [field, value] of Object.entries(event.payload)) {
-    const type = requireField(definition, eventType, field);
-    if (type === null) {
+  const types = carriedFields(definition, eventType);
+  const { payload } = event;
+  for (const field in payload) {
+    const value = payload[field] ?? null;
+    const type = types.get(field);
+    if (type === undefined) {
+      requireOpen(definition, eventType, field);
       checkFieldName(field);
       unknown.push(field);
     }
     if (value === null) continue;
-    checkText(value, `field "${field}"`);
-    if (type !== null) checkValue(type, value);
+    if (value.includes('\0') || !value.isWellFormed()) checkText(value, `field "${field}"`);
+    if (type !== undefined && type !== 'text') checkValue(type, value);
   }
   if (definition.fields.length + unknown.length > Limits.fieldsPerAggregate)
     throw new DatabaseError(

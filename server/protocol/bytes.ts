@@ -14,8 +14,13 @@ export function protocolViolation(message: string): DatabaseError {
 
 /** The bytes as text; 22021 when they are not UTF-8 or hold a zero byte, as PostgreSQL has it. */
 export function utf8Text(bytes: Buffer): string {
-  if (bytes.includes(0)) throw notUtf8();
-  return decodeUtf8(bytes);
+  checkUtf8(bytes);
+  return bytes.toString('utf8');
+}
+
+/** @throws DatabaseError 22021 when the bytes are not UTF-8 or hold a zero byte */
+export function checkUtf8(bytes: Buffer): void {
+  if (bytes.includes(0) || !isUtf8(bytes)) throw notUtf8();
 }
 
 function notUtf8(): DatabaseError {

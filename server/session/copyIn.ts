@@ -1,7 +1,7 @@
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { NewEvent } from '../../engine/types.js';
 import type { CopyAppendStatement } from '../../sql/statement.js';
-import { buildEvents } from '../statements/append.js';
+import { copyEvents } from '../statements/copyEvents.js';
 import { CopyRows } from '../statements/copyRows.js';
 import { MAX_PENDING_EVENTS } from './transaction.js';
 
@@ -19,10 +19,17 @@ export class CopyIn {
   private reject: (error: unknown) => void = () => undefined;
 
   constructor(
-    private readonly statement: CopyAppendStatement,
+    statement: CopyAppendStatement,
     private readonly check: (event: NewEvent) => void,
   ) {
-    this.rows = new CopyRows(statement);
+    const eventOf = copyEvents(statement);
+    this.rows = new CopyRows(statement, (row) => {
+      const event = eventOf(row);
+      if (event === undefined) return;
+      this.check(event);
+      this.gathered.push(event);
+      if (this.gathered.length > MAX_PENDING_EVENTS) throw tooLarge();
+    });
     this.events = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -35,7 +42,7 @@ export class CopyIn {
     try {
       this.bytes += chunk.length;
       if (this.bytes > MAX_BYTES) throw tooLarge();
-      this.take(this.rows.push(chunk));
+      this.rows.push(chunk);
     } catch (error) {
       this.failure = error;
       this.gathered.length = 0;
@@ -45,7 +52,7 @@ export class CopyIn {
   done(): void {
     try {
       if (this.failure !== null) throw this.failure as Error;
-      this.take(this.rows.finish());
+      this.rows.finish();
       this.resolve(this.gathered);
     } catch (error) {
       this.reject(error);
@@ -59,16 +66,6 @@ export class CopyIn {
 
   abort(error: DatabaseError): void {
     this.reject(error);
-  }
-
-  private take(rows: Iterable<(string | null)[]>): void {
-    for (const row of rows) {
-      for (const event of buildEvents(this.statement, [row], () => null)) {
-        this.check(event);
-        this.gathered.push(event);
-      }
-      if (this.gathered.length > MAX_PENDING_EVENTS) throw tooLarge();
-    }
   }
 }
 

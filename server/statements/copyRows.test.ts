@@ -21,12 +21,16 @@ function statement(options: Partial<CopyAppendStatement> = {}): CopyAppendStatem
 }
 
 /** Feeds the data in pieces of `size` bytes. */
-function read(data: string, options: Partial<CopyAppendStatement> = {}, size = 1): (string | null)[][] {
-  const rows = new CopyRows(statement(options));
-  const bytes = Buffer.from(data);
+function read(
+  data: string | Buffer,
+  options: Partial<CopyAppendStatement> = {},
+  size = 1,
+): (string | null)[][] {
   const found: (string | null)[][] = [];
-  for (let i = 0; i < bytes.length; i += size) found.push(...rows.push(bytes.subarray(i, i + size)));
-  found.push(...rows.finish());
+  const rows = new CopyRows(statement(options), (row) => void found.push([...row]));
+  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+  for (let i = 0; i < bytes.length; i += size) rows.push(bytes.subarray(i, i + size));
+  rows.finish();
   return found;
 }
 
