@@ -292,8 +292,11 @@ export class Extended {
 
   async sync(): Promise<void> {
     const { state } = this;
-    await state.relayAnswered();
-    if (!state.relayFailed && !state.skipToSync) await this.dialect.commitImplicit();
+    // With nothing of our own to end, the read model's Sync goes out together with what is before it.
+    if (!state.explicit && !state.transaction.isEmpty) {
+      await state.relayAnswered();
+      if (!state.relayFailed && !state.skipToSync) await this.dialect.commitImplicit();
+    }
     await this.syncRelay();
     if (!state.explicit) state.portals.clear();
   }
