@@ -111,7 +111,14 @@ export class Projector {
     for (const listener of this.listeners) listener();
   }
 
-  /** Resolves once `position`, and the schema as it is now, are in the tables. */
+  /** Are `position`, and the schema as it is now, in the tables? */
+  hasApplied(position: bigint): boolean {
+    return (
+      position <= this.positions.applied && this.options.source.schema().revision <= this.revisions.applied
+    );
+  }
+
+  /** Resolves once they are. */
   async waitFor(position: bigint, signal?: AbortSignal): Promise<void> {
     const revision = BigInt(this.options.source.schema().revision);
     if (position > this.positions.applied || revision > this.revisions.applied) this.hurry();

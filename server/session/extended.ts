@@ -18,7 +18,6 @@ import {
   encodeParameterDescription,
   PARAMETER_DESCRIPTION,
 } from '../protocol/backend/parameter-description.js';
-import { READY_FOR_QUERY } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
 import type { Bind } from '../protocol/frontend/bind.js';
 import { encodeClose, type Close } from '../protocol/frontend/close.js';
@@ -305,11 +304,7 @@ export class Extended {
   async syncRelay(): Promise<void> {
     const relay = this.state.openRelay;
     if (relay === null || !(relay.dirty || relay.skipping)) return;
-    relay.send(
-      encodeSync(),
-      'sync',
-      this.state.forward(UNMOVED, (frame) => (frame.type === READY_FOR_QUERY ? null : frame.raw)),
-    );
+    relay.send(encodeSync(), 'sync', this.state.forwardAnswer(UNMOVED));
     await relay.idle();
   }
 
