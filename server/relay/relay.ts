@@ -50,12 +50,17 @@ interface Expectation {
   readonly sink: Sink;
 }
 
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: DatabaseError) => void;
+}
+
 const DISCARD: Sink = { message: () => undefined, error: () => undefined };
 
 export class Relay {
   private queue: Expectation[] = [];
   private outgoing: Buffer[] = [];
-  private waiters: (() => void)[] = [];
+  private waiters: Waiter[] = [];
   private readonly reader = new FrameReader({ mode: 'backend', maxMessageBytes: MAX_BACKEND_MESSAGE });
   private lost: DatabaseError | null = null;
   private farewell: string | undefined;
@@ -113,10 +118,10 @@ export class Relay {
   }
 
   /** Resolves when every expectation is met, or dropped by an error or a lost connection. */
-  async idle(): Promise<void> {
-    while (this.queue.length > 0 && this.lost === null)
-      await new Promise<void>((resolve) => this.waiters.push(resolve));
-    if (this.lost !== null) throw this.lost;
+  idle(): Promise<void> {
+    if (this.lost !== null) return Promise.reject(this.lost);
+    if (this.queue.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }));
   }
 
   /** Runs a statement of ours and keeps its answer to itself. @throws DatabaseError */
@@ -239,7 +244,10 @@ export class Relay {
     if (waiters.length === 0) return;
     this.woken = true;
     this.waiters = [];
-    for (const waiter of waiters) waiter();
+    for (const { resolve, reject } of waiters) {
+      if (this.lost === null) resolve();
+      else reject(this.lost);
+    }
   }
 
   private fail(): void {

@@ -8,6 +8,7 @@ import { BIND } from '../protocol/frontend/bind.js';
 import { DESCRIBE } from '../protocol/frontend/describe.js';
 import { EXECUTE } from '../protocol/frontend/execute.js';
 import type { Expected, Relay, Sink } from '../relay/relay.js';
+import { UNMOVED } from './errors.js';
 import type { Prepared, RelayedPortal } from './prepared.js';
 import { leavesState } from './sessionStatements.js';
 import type { SessionState } from './state.js';
@@ -17,8 +18,16 @@ const PORTAL = 0x50;
 export class Passing {
   /** Of statements that may be passed; null of those that may not. */
   private readonly sinks = new WeakMap<Prepared, Sink | null>();
+  /** Of Sync. */
+  private readonly rest: Sink;
 
-  constructor(private readonly state: SessionState) {}
+  constructor(
+    private readonly state: SessionState,
+    /** Writes ReadyForQuery. */
+    private readonly sayReady: () => void,
+  ) {
+    this.rest = state.forwardAnswer(UNMOVED);
+  }
 
   /** @returns true when the message was sent on */
   pass(frame: Frame): boolean {
@@ -32,6 +41,28 @@ export class Passing {
       default:
         return false;
     }
+  }
+
+  /**
+   * Passes on a Sync that ends nothing of ours. Resolves once the client has its ReadyForQuery; null where the long way
+   * has to be gone. @throws DatabaseError 08006 once the connection to the read model is lost
+   */
+  sync(frame: Frame): Promise<void> | null {
+    const { explicit, settings, transaction, openRelay: relay } = this.state;
+    if (relay?.dirty !== true || relay.skipping || frame.body.length > 0) return null;
+    if (settings.stale || !(explicit || transaction.isEmpty) || !this.mayGoOn()) return null;
+    relay.send(frame.raw, 'sync', this.rest);
+    return this.synced(relay);
+  }
+
+  private async synced(relay: Relay): Promise<void> {
+    const { state } = this;
+    await relay.idle();
+    state.skipToSync = false;
+    state.relayFailed = false;
+    if (!state.explicit) state.portals.clear();
+    this.sayReady();
+    state.setBusy(false);
   }
 
   private bind(frame: Frame): boolean {
