@@ -13,7 +13,7 @@ import { Waiters } from './waiters.js';
 import { batchStatement, isDataError, load, writeIsolating, type TypeRows } from './writer.js';
 
 /** Grows when the tables are built differently: an older read model is then rebuilt. */
-const FORMAT = 2;
+const FORMAT = 3;
 const LOAD_ROWS = 5000;
 
 /** How long commits may gather while nobody waits for them. */
