@@ -51,6 +51,8 @@ export interface ReadModel {
   readonly directory: string;
   /** Process id of the postmaster; null while it is down. */
   readonly pid: number | null;
+  /** Is everything up to `position`, and the engine's schema, in the tables? */
+  hasApplied(position: bigint): boolean;
   /**
    * Resolves once everything up to `position` is in the tables. Rejects with 57P03 when the read model has been down
    * for more than 10 s, with 57014 when the signal aborts.
@@ -170,6 +172,7 @@ function readModel({ postgres, projector, session, filler, replication, tryDraft
       return postgres.pid;
     },
     directory: postgres.directory,
+    hasApplied: (position) => projector.hasApplied(position),
     waitFor: (position, signal) => projector.waitFor(position, signal),
     roleFor: (grants) => roles.roleFor(grants),
     replicationRoleFor: (grants) => roles.replicationRoleFor(grants),

@@ -16,7 +16,7 @@ import { Waiters } from './waiters.js';
 import { batchSteps, isDataError, load, writeIsolating, type Rest, type TypeRows } from './writer.js';
 
 /** Grows when the tables are built differently: an older read model is then rebuilt. */
-const FORMAT = 2;
+const FORMAT = 3;
 const LOAD_ROWS = 5000;
 
 /**
@@ -118,7 +118,14 @@ export class Projector {
     for (const listener of this.listeners) listener();
   }
 
-  /** Resolves once `position`, and the schema as it is now, are in the tables. */
+  /** Are `position`, and the schema as it is now, in the tables? */
+  hasApplied(position: bigint): boolean {
+    return (
+      position <= this.positions.applied && this.options.source.schema().revision <= this.revisions.applied
+    );
+  }
+
+  /** Resolves once they are. */
   async waitFor(position: bigint, signal?: AbortSignal): Promise<void> {
     const revision = BigInt(this.options.source.schema().revision);
     if (position > this.positions.applied || revision > this.revisions.applied) this.hurry();

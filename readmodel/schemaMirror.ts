@@ -198,7 +198,6 @@ function grants(relation: string, type: string): string[] {
 function security(type: string): string[] {
   const relation = table(type);
   const group = typeGroup(type);
-  const wanted = quoteLiteral(type);
   return [
     `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${group}') THEN
        CREATE ROLE ${group} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT; END IF;
@@ -211,9 +210,15 @@ function security(type: string): string[] {
     `ALTER TABLE ${relation} ENABLE ROW LEVEL SECURITY`,
     `CREATE POLICY everything ON ${relation} FOR SELECT TO ${READER} USING (true)`,
     `CREATE POLICY granted ON ${relation} FOR SELECT TO ${group}, ${ALL_TYPES} USING (
-       aggregate_id = ANY ((SELECT eventful_internal.granted_ids(${wanted}))::text[])
-       OR aggregate_id ^@ ANY ((SELECT eventful_internal.granted_prefixes(${wanted}))::text[]))`,
+       aggregate_id = ANY ((${ownPatterns(type)} AND NOT is_prefix)::text[])
+       OR aggregate_id ^@ ANY ((${ownPatterns(type)} AND is_prefix)::text[]))`,
   ];
+}
+
+/** A scalar subquery, so that it runs once per statement, not once per row. */
+function ownPatterns(type: string): string {
+  return `SELECT array_agg(pattern) FROM eventful_internal.own_grants
+          WHERE aggregate_type IN (${quoteLiteral(type)}, '*')`;
 }
 
 /** A literal for use inside a $$ body: a dollar sign in the name must not end it. */

@@ -88,6 +88,8 @@ export interface SessionEngine {
 export interface SessionReadModel {
   /** Process id of its PostgreSQL; null while that is down. */
   readonly pid: number | null;
+  /** Is everything up to the position, and the engine's schema, in its tables? Then there is nothing to wait for. */
+  hasApplied(position: bigint): boolean;
   waitFor(position: bigint, signal?: AbortSignal): Promise<void>;
   roleFor(grants: readonly Grant[]): Promise<RoleLogin>;
   connection(role: RoleLogin): ReadModelConnection;

@@ -83,6 +83,13 @@ export class FrameReader {
     return this.#end - this.#start;
   }
 
+  /** How many bytes more the message that has begun needs, as far as its first bytes tell; 0 when none has. */
+  get missing(): number {
+    if (this.buffered === 0) return 0;
+    const known = this.#pending > 0 ? this.#pending : this.#mode === 'startup' ? 4 : 5;
+    return Math.max(0, known - this.buffered);
+  }
+
   /** Takes ownership of the chunk: the caller must not write into it any more. */
   push(chunk: Buffer): void {
     if (chunk.length === 0) return;

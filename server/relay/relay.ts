@@ -5,9 +5,10 @@
  */
 import type { Socket } from 'node:net';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
-import { decodeErrorFields, type ErrorFields } from '../protocol/backend/error.js';
+import { decodeErrorFields, errorFromFields, type ErrorFields } from '../protocol/backend/error.js';
 import { FrameReader, type Frame } from '../protocol/frames.js';
 import { encodeFlush } from '../protocol/frontend/control.js';
+import { encodeQuery } from '../protocol/frontend/query.js';
 import type { BackendConnection } from './connect.js';
 
 /** What a message sent to the read model is answered with. */
@@ -17,11 +18,15 @@ export interface Sink {
   /** A message that belongs to the expectation, completing ones included. */
   message(frame: Frame): void;
   error(fields: ErrorFields): void;
+  /** Where it is given, what only carries an answer comes here as the bytes that came, many messages at once. */
+  readonly pass?: (bytes: Buffer) => void;
 }
 
 /** Messages that may come at any time and belong to no request. */
 export type AsyncListener = (frame: Frame) => void;
 
+/** Type and length. */
+const HEADER_BYTES = 5;
 const MAX_BACKEND_MESSAGE = 300 * 1024 * 1024;
 const code = (letter: string): number => letter.charCodeAt(0);
 
@@ -35,6 +40,8 @@ const COMPLETES: Readonly<Record<Expected, ReadonlySet<number>>> = {
   sync: new Set([code('Z')]),
   query: new Set([code('Z')]),
 };
+/** What a sink that passes takes without looking: completions, descriptions, rows, COPY out. */
+const PASSED = new Set(Array.from('123CDHIcdnsTt', code));
 const ASYNCHRONOUS = new Set([code('N'), code('S'), code('A')]);
 const ERROR = code('E');
 
@@ -43,24 +50,34 @@ interface Expectation {
   readonly sink: Sink;
 }
 
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: DatabaseError) => void;
+}
+
 const DISCARD: Sink = { message: () => undefined, error: () => undefined };
 
 export class Relay {
   private queue: Expectation[] = [];
   private outgoing: Buffer[] = [];
-  private waiters: (() => void)[] = [];
+  private waiters: Waiter[] = [];
   private readonly reader = new FrameReader({ mode: 'backend', maxMessageBytes: MAX_BACKEND_MESSAGE });
   private lost: DatabaseError | null = null;
   private farewell: string | undefined;
   /** An error was met and no Sync has answered it yet: the read model skips everything until one. */
   skipping = false;
+  /** The chunk that is being read held what somebody waits for. */
+  private woken = false;
   /** Something was sent since the last Sync. */
   dirty = false;
 
   constructor(
     private readonly backend: BackendConnection,
     private readonly onAsync: AsyncListener,
-    /** Called after each chunk; a promise makes the relay stop reading until it resolves. */
+    /**
+     * Called after each chunk, unless it held what somebody waits for, who then goes on writing; a promise makes the
+     * relay stop reading until it resolves.
+     */
     private readonly onChunk: () => Promise<void> | null,
     /** Called once the connection has ended, by whichever side; with the SQLSTATE of what the read model said last. */
     private readonly onLost: (sqlstate: string | undefined) => void,
@@ -101,10 +118,21 @@ export class Relay {
   }
 
   /** Resolves when every expectation is met, or dropped by an error or a lost connection. */
-  async idle(): Promise<void> {
-    while (this.queue.length > 0 && this.lost === null)
-      await new Promise<void>((resolve) => this.waiters.push(resolve));
-    if (this.lost !== null) throw this.lost;
+  idle(): Promise<void> {
+    if (this.lost !== null) return Promise.reject(this.lost);
+    if (this.queue.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }));
+  }
+
+  /** Runs a statement of ours and keeps its answer to itself. @throws DatabaseError */
+  async run(sql: string): Promise<void> {
+    let failure: DatabaseError | null = null;
+    this.send(encodeQuery(sql), 'query', {
+      message: () => undefined,
+      error: (fields) => (failure = errorFromFields(fields)),
+    });
+    await this.idle();
+    if (failure !== null) throw failure as DatabaseError;
   }
 
   cancel(): void {
@@ -123,8 +151,7 @@ export class Relay {
   }
 
   private writeOutgoing(): void {
-    const [first] = this.outgoing;
-    const bytes = this.outgoing.length === 1 && first !== undefined ? first : Buffer.concat(this.outgoing);
+    const bytes = joined(this.outgoing);
     this.outgoing = [];
     if (this.lost === null) this.socket.write(bytes);
   }
@@ -134,17 +161,49 @@ export class Relay {
   }
 
   private receive(chunk: Buffer): void {
-    this.reader.push(chunk);
+    this.woken = false;
     try {
-      for (let frame = this.reader.next(); frame !== null; frame = this.reader.next()) this.dispatch(frame);
+      this.read(chunk);
     } catch {
       this.socket.destroy();
       return;
     }
+    if (this.woken) return;
     const backlog = this.onChunk();
     if (backlog === null) return;
     this.socket.pause();
     void backlog.then(() => this.socket.resume());
+  }
+
+  private read(chunk: Buffer): void {
+    const { reader } = this;
+    let at = 0;
+    while (at < chunk.length) {
+      if (reader.missing === 0) at = this.passRun(chunk, at);
+      // No more of the chunk is copied than the message needs that began in the one before.
+      const end = reader.missing > 0 ? at + reader.missing : at + messageBytes(chunk, at);
+      reader.push(chunk.subarray(at, end));
+      at = end;
+      const frame = reader.next();
+      if (frame !== null) this.dispatch(frame);
+    }
+  }
+
+  /** Passes on the messages from `start` that need no looking at; returns where they end. */
+  private passRun(chunk: Buffer, start: number): number {
+    const pass = this.queue[0]?.sink.pass;
+    if (pass === undefined) return start;
+    let at = start;
+    while (chunk.length - at >= HEADER_BYTES) {
+      const type = chunk[at] ?? 0;
+      const size = messageBytes(chunk, at);
+      const front = this.queue[0];
+      if (front?.sink.pass !== pass || !PASSED.has(type) || at + size > chunk.length) break;
+      at += size;
+      this.complete(front, type);
+    }
+    if (at > start) pass(at - start === chunk.length ? chunk : chunk.subarray(start, at));
+    return at;
   }
 
   private dispatch(frame: Frame): void {
@@ -163,7 +222,11 @@ export class Relay {
       return;
     }
     front.sink.message(frame);
-    if (!COMPLETES[front.kind].has(frame.type)) return;
+    this.complete(front, frame.type);
+  }
+
+  private complete(front: Expectation, type: number): void {
+    if (!COMPLETES[front.kind].has(type)) return;
     this.queue.shift();
     if (this.queue.length === 0) this.wake();
   }
@@ -178,8 +241,13 @@ export class Relay {
 
   private wake(): void {
     const { waiters } = this;
+    if (waiters.length === 0) return;
+    this.woken = true;
     this.waiters = [];
-    for (const waiter of waiters) waiter();
+    for (const { resolve, reject } of waiters) {
+      if (this.lost === null) resolve();
+      else reject(this.lost);
+    }
   }
 
   private fail(): void {
@@ -192,6 +260,25 @@ export class Relay {
     this.wake();
     this.onLost(this.farewell);
   }
+}
+
+/** Of the message that begins there; the reader is to judge a length that cannot be told or cannot be. */
+function messageBytes(chunk: Buffer, at: number): number {
+  if (chunk.length - at < HEADER_BYTES) return Infinity;
+  const length = chunk.readUInt32BE(at + 1);
+  return length < 4 || length > MAX_BACKEND_MESSAGE ? Infinity : 1 + length;
+}
+
+/** One buffer of all; without copying where they lie behind each other already, as a client sent them. */
+function joined(parts: readonly Buffer[]): Buffer {
+  const [first] = parts;
+  if (first === undefined) return Buffer.alloc(0);
+  let end = first.byteOffset;
+  for (const part of parts) {
+    if (part.buffer !== first.buffer || part.byteOffset !== end) return Buffer.concat(parts);
+    end += part.length;
+  }
+  return parts.length === 1 ? first : Buffer.from(first.buffer, first.byteOffset, end - first.byteOffset);
 }
 
 function lostFields(error: DatabaseError): ErrorFields {

@@ -18,7 +18,6 @@ import {
   encodeParameterDescription,
   PARAMETER_DESCRIPTION,
 } from '../protocol/backend/parameter-description.js';
-import { READY_FOR_QUERY } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
 import type { Bind } from '../protocol/frontend/bind.js';
 import { encodeClose, type Close } from '../protocol/frontend/close.js';
@@ -292,8 +291,11 @@ export class Extended {
 
   async sync(): Promise<void> {
     const { state } = this;
-    await state.relayAnswered();
-    if (!state.relayFailed && !state.skipToSync) await this.dialect.commitImplicit();
+    // With nothing of our own to end, the read model's Sync goes out together with what is before it.
+    if (!state.explicit && !state.transaction.isEmpty) {
+      await state.relayAnswered();
+      if (!state.relayFailed && !state.skipToSync) await this.dialect.commitImplicit();
+    }
     await this.syncRelay();
     if (!state.explicit) state.portals.clear();
   }
@@ -302,11 +304,7 @@ export class Extended {
   async syncRelay(): Promise<void> {
     const relay = this.state.openRelay;
     if (relay === null || !(relay.dirty || relay.skipping)) return;
-    relay.send(
-      encodeSync(),
-      'sync',
-      this.state.forward(UNMOVED, (frame) => (frame.type === READY_FOR_QUERY ? null : frame.raw)),
-    );
+    relay.send(encodeSync(), 'sync', this.state.forwardAnswer(UNMOVED));
     await relay.idle();
   }
 

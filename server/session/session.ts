@@ -13,12 +13,14 @@ import { readTimestamp, refreshSettings } from './backendQuery.js';
 import { Dialect } from './dialect.js';
 import { asDatabaseError } from './errors.js';
 import { Extended } from './extended.js';
+import { Passing } from './passing.js';
 import { runSimpleQuery } from './simple.js';
 import type { SessionState } from './state.js';
 
 export class Session {
   private readonly dialect: Dialect;
   private readonly extended: Extended;
+  private readonly passing: Passing;
   private running: Promise<void> = Promise.resolve();
 
   constructor(
@@ -30,6 +32,7 @@ export class Session {
     state.timestamp = (text) => readTimestamp(state, text);
     this.dialect = new Dialect(state);
     this.extended = new Extended(state, this.dialect);
+    this.passing = new Passing(state, () => this.sayReady());
   }
 
   /** Answers one message. Returns false when the client said goodbye. Never throws. */
@@ -40,11 +43,24 @@ export class Session {
     if (state.copy !== null) return this.copyMessage(state.copy, frame);
     if (state.relayFailed) state.skipToSync = true;
     if (state.skipToSync && frame.type !== SYNC) return true;
+    if (this.passing.pass(frame)) return true;
+    const synced = frame.type === SYNC ? this.passing.sync(frame) : null;
+    if (synced !== null) return this.passed(synced, frame);
     const running = this.run(frame);
     if (frame.type !== QUERY && frame.type !== EXECUTE) await running;
     // A COPY goes on while the client's next messages bring its data.
     else await Promise.race([running, state.copyStarts()]);
     this.running = running;
+    return true;
+  }
+
+  /** A Sync on the short way; should the read model be lost on it, the long way answers. */
+  private async passed(synced: Promise<void>, frame: Frame): Promise<boolean> {
+    try {
+      await synced;
+    } catch {
+      await this.run(frame);
+    }
     return true;
   }
 
@@ -173,8 +189,12 @@ export class Session {
   }
 
   private async ready(): Promise<void> {
+    if (this.state.settings.stale) await refreshSettings(this.state).catch(() => undefined);
+    this.sayReady();
+  }
+
+  private sayReady(): void {
     const { state } = this;
-    if (state.settings.stale) await refreshSettings(state).catch(() => undefined);
     state.timers.rest();
     state.output.write(encodeReadyForQuery(state.status));
     state.output.flush();

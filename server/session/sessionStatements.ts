@@ -62,6 +62,11 @@ const LEAVES_STATE = /\b(set_config|advisory|setseed)/i;
 
 const SETS = /\bset_config\b/i;
 
+/** False where `noteReadState` has nothing to remember. */
+export function leavesState(read: ReadStatement): boolean {
+  return read.form !== 'select' || LEAVES_STATE.test(read.sql);
+}
+
 /** Remembers when a read leaves something behind in the connection to the read model. */
 export function noteReadState(state: SessionState, read: ReadStatement): void {
   if (read.form === 'prepare' || read.form === 'declare' || LEAVES_STATE.test(read.sql))

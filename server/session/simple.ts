@@ -2,7 +2,6 @@
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { ReadStatement, SessionStatement, Statement } from '../../sql/statement.js';
 import { encodeCommandComplete, encodeEmptyQueryResponse } from '../protocol/backend/complete.js';
-import { READY_FOR_QUERY } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
 import { encodeBind } from '../protocol/frontend/bind.js';
 import { encodeSync } from '../protocol/frontend/control.js';
@@ -28,11 +27,6 @@ const DATA_MESSAGES = new Set(['T', 'D', 'C', 'I', 's', 'H', 'd', 'c'].map((lett
 /** Passes on rows and completions; what answers messages the client never sent stays here. */
 function rowsOnly(frame: Frame): Buffer | null {
   return DATA_MESSAGES.has(frame.type) ? frame.raw : null;
-}
-
-/** Everything of a simple query but its ReadyForQuery, which we send once for the whole message. */
-function withoutReady(frame: Frame): Buffer | null {
-  return frame.type === READY_FOR_QUERY ? null : frame.raw;
 }
 
 /** Runs a Query message. Returns without an answer to the statements behind one that the read model refused. */
@@ -99,7 +93,7 @@ async function runSession(state: SessionState, dialect: Dialect, statement: Sess
 
 async function relayQuery(state: SessionState, sql: string, map: PositionMap): Promise<void> {
   const relay = await state.relayReady();
-  relay.send(encodeQuery(sql), 'query', state.forward(map, withoutReady));
+  relay.send(encodeQuery(sql), 'query', state.forwardAnswer(map));
   await relay.idle();
 }
 

@@ -12,7 +12,6 @@ import type { Statement } from '../../sql/statement.js';
 import {
   encodeErrorFields,
   encodeNoticeResponse,
-  errorFromFields,
   ERROR_RESPONSE,
   type ErrorFields,
 } from '../protocol/backend/error.js';
@@ -20,13 +19,14 @@ import type { SessionEngine, SessionReadModel } from '../ports.js';
 import {
   decodeParameterStatus,
   PARAMETER_STATUS,
+  READY_FOR_QUERY,
   type TransactionStatus,
 } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
 import { encodeSync } from '../protocol/frontend/control.js';
-import { encodeQuery } from '../protocol/frontend/query.js';
 import { connectBackend, type BackendConnection } from '../relay/connect.js';
 import type { Greeting } from '../relay/greeting.js';
+import { Idleness } from '../relay/idleness.js';
 import type { Holder, RelayPool } from '../relay/pool.js';
 import { Relay, type Sink } from '../relay/relay.js';
 import { Access } from './access.js';
@@ -81,7 +81,9 @@ export class SessionState implements Holder {
   private relay: Relay | null = null;
   private running: AbortController | null = null;
   private busy = false;
-  private idleTimer: NodeJS.Timeout | null = null;
+  private readonly idleness = new Idleness(IDLE_MS, () => {
+    if (this.giveBack()) this.services.pool.release(this);
+  });
   /** No setting is known that makes an unqualified name, or a value, mean something else than usual. */
   plainNames = true;
   /** What the read model reports of its settings, as the client knows it. */
@@ -209,13 +211,10 @@ export class SessionState implements Holder {
   setBusy(busy: boolean): void {
     this.busy = busy;
     this.timers.busy(busy);
-    if (this.idleTimer !== null) clearTimeout(this.idleTimer);
-    this.idleTimer = null;
-    if (busy || this.relay === null) return;
+    const { relay } = this;
+    if (busy || relay === null || relay.busy || relay.dirty) return;
     this.services.pool.touch(this);
-    this.idleTimer = setTimeout(() => {
-      if (this.giveBack()) this.services.pool.release(this);
-    }, IDLE_MS).unref();
+    this.idleness.used();
   }
 
   pokeRelay(): void {
@@ -309,7 +308,7 @@ export class SessionState implements Holder {
     this.running?.signal.throwIfAborted();
     if (this.explicit && !this.relayBegun) {
       this.relayBegun = true;
-      await this.hiddenQuery(relay, this.beginSql);
+      await relay.run(this.beginSql);
     }
     return relay;
   }
@@ -318,7 +317,8 @@ export class SessionState implements Holder {
   async waitForReads(): Promise<void> {
     if (!this.settings.linearizable) return;
     const { engine, readModel } = this.services;
-    await readModel.waitFor(engine.committedPosition(), this.signal);
+    const position = engine.committedPosition();
+    if (!readModel.hasApplied(position)) await readModel.waitFor(position, this.signal);
   }
 
   /** Lets everything that was relayed be answered before something of our own is written. */
@@ -329,23 +329,12 @@ export class SessionState implements Holder {
     await relay.idle();
   }
 
-  /** Runs a statement on the read model and keeps its answer from the client. @throws DatabaseError */
-  async hiddenQuery(relay: Relay, sql: string): Promise<void> {
-    let failure: DatabaseError | null = null;
-    relay.send(encodeQuery(sql), 'query', {
-      message: () => undefined,
-      error: (fields) => (failure = errorFromFields(fields)),
-    });
-    await relay.idle();
-    if (failure !== null) throw failure as DatabaseError;
-  }
-
   /** Ends the read model's part of the transaction. */
   async endRelayTransaction(sql: 'COMMIT' | 'ROLLBACK'): Promise<void> {
     const relay = this.openRelay;
     const begun = this.relayBegun;
     this.relayBegun = false;
-    if (relay !== null && begun) await this.hiddenQuery(relay, sql);
+    if (relay !== null && begun) await relay.run(sql);
   }
 
   get relayInTransaction(): boolean {
@@ -354,14 +343,26 @@ export class SessionState implements Holder {
 
   /** A sink that hands everything to the client, after `filter` has looked at it (null drops a message). */
   forward(map: PositionMap, filter?: (frame: Frame) => Buffer | null): Sink {
+    const error = (fields: ErrorFields): void => this.relayError(fields, map);
+    if (filter === undefined) return { message: ({ raw }) => this.pass(raw), pass: this.pass, error };
     return {
       message: (frame) => {
-        const bytes = filter === undefined ? frame.raw : filter(frame);
+        const bytes = filter(frame);
         if (bytes !== null) this.output.write(bytes);
       },
-      error: (fields) => this.relayError(fields, map),
+      error,
     };
   }
+
+  /** The same of all but ReadyForQuery, which the session says itself. */
+  forwardAnswer(map: PositionMap): Sink {
+    const message = ({ type, raw }: Frame): void => {
+      if (type !== READY_FOR_QUERY) this.pass(raw);
+    };
+    return { message, pass: this.pass, error: (fields) => this.relayError(fields, map) };
+  }
+
+  private readonly pass = (bytes: Buffer): void => this.output.write(bytes);
 
   /** A sink for messages the client did not send; their errors reach it all the same. */
   hidden(map: PositionMap, look?: (frame: Frame) => void): Sink {
@@ -389,7 +390,7 @@ export class SessionState implements Holder {
     this.running?.abort(gone);
     this.copy?.abort(gone);
     this.timers.close();
-    if (this.idleTimer !== null) clearTimeout(this.idleTimer);
+    this.idleness.close();
     this.transaction.close();
     this.relay?.cancel();
     this.relay?.close();

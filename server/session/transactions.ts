@@ -106,7 +106,7 @@ async function savepoint(
   else if (action === 'release') state.transaction.release(name);
   else await state.transaction.rollbackTo(name);
   state.settings[action](name);
-  await state.hiddenQuery(relay, statement.sql);
+  await relay.run(statement.sql);
   if (action === 'rollbackTo') state.failed = false;
   return TAGS[action];
 }

@@ -27,9 +27,12 @@ export class RemoteReadModel implements SessionReadModel {
     return this.progress.pid;
   }
 
+  hasApplied(position: bigint): boolean {
+    return this.progress.hasApplied(position, BigInt(this.news.schema.revision));
+  }
+
   waitFor(position: bigint, signal?: AbortSignal): Promise<void> {
-    if (this.progress.hasApplied(position, BigInt(this.news.schema.revision))) return Promise.resolve();
-    return this.client.call('waitFor', [position], signal);
+    return this.hasApplied(position) ? Promise.resolve() : this.client.call('waitFor', [position], signal);
   }
 
   roleFor(grants: readonly Grant[]): Promise<RoleLogin> {
