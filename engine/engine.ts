@@ -199,8 +199,14 @@ export class Engine implements ProjectionSource {
 
   // Reading
 
-  state(type: string, id: string): Promise<StateRow | null> {
-    return this.reader.state(type, id);
+  /** @param version absent or null: as it is now */
+  state(type: string, id: string, version: bigint | null = null): Promise<StateRow | null> {
+    return this.reader.state(type, id, version);
+  }
+
+  /** As `state` where the answer is in memory, without a promise; undefined where it is not. */
+  stateNow(type: string, id: string, version: bigint | null = null): StateRow | null | undefined {
+    return this.reader.stateNow(type, id, version);
   }
 
   /** @param counts grows by what is read */
