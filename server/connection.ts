@@ -146,9 +146,9 @@ export class Connection {
     this.readOn(Infinity);
   }
 
-  private async workAfter(pending: Promise<void>): Promise<void> {
+  private async workAfter(pending: Promise<boolean | void>): Promise<void> {
     try {
-      await pending;
+      if ((await pending) === false) this.destroy();
       const { backlog } = this.output;
       if (backlog !== null) await backlog;
     } catch (error) {
@@ -169,8 +169,8 @@ export class Connection {
     return this.phase === 'closed' ? null : this.reader.next();
   }
 
-  /** null when it is done. */
-  private handle(frame: Frame): Promise<void> | null {
+  /** null when it is done. The promise's false means that the client said goodbye. */
+  private handle(frame: Frame): Promise<boolean | void> | null {
     switch (this.phase) {
       case 'startup':
         this.handleStartup(frame);
@@ -179,17 +179,13 @@ export class Connection {
         return this.handlePassword(frame);
       case 'session': {
         const goesOn = this.session?.handle(frame) ?? false;
-        if (goesOn instanceof Promise) return this.unlessOver(goesOn);
+        if (goesOn instanceof Promise) return goesOn;
         if (!goesOn) this.destroy();
         return null;
       }
       case 'closed':
         return null;
     }
-  }
-
-  private async unlessOver(goesOn: Promise<boolean>): Promise<void> {
-    if (!(await goesOn)) this.destroy();
   }
 
   private handleStartup(frame: Frame): void {

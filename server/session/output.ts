@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** Something whose bytes are not known yet: what an append answers once its implicit transaction has committed. */
@@ -21,10 +22,12 @@ export class Output {
   private size = 0;
   private held: (Buffer | HeldAnswer)[] | null = null;
   private drain: Promise<void> | null = null;
-  /** The stream hands bytes to the kernel as they are. */
-  private isPlain = true;
+  /** The stream hands bytes to the kernel as they are, and is done with them then. */
+  private isPlain: boolean;
 
-  constructor(private stream: Duplex) {}
+  constructor(private stream: Duplex) {
+    this.isPlain = stream instanceof Socket;
+  }
 
   /** After TLS took over the socket. */
   use(stream: Duplex): void {
