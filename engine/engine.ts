@@ -197,10 +197,14 @@ export class Engine implements ProjectionSource {
     return this.loop.preview();
   }
 
-  // Reading
+  /** @param version absent or null: as it is now */
+  state(type: string, id: string, version: bigint | null = null): Promise<StateRow | null> {
+    return this.reader.state(type, id, version);
+  }
 
-  state(type: string, id: string): Promise<StateRow | null> {
-    return this.reader.state(type, id);
+  /** As `state` where the answer is in memory, without a promise; undefined where it is not. */
+  stateNow(type: string, id: string, version: bigint | null = null): StateRow | null | undefined {
+    return this.reader.stateNow(type, id, version);
   }
 
   /** @param counts grows by what is read */
@@ -370,10 +374,9 @@ export class Engine implements ProjectionSource {
     if (through === null || BigInt(this.loop.state.progress.sequence) < through) return;
     this.fullThrough = null;
     const { log, onError = (): void => undefined } = this.parts;
-    const { store } = this.repository;
     this.releasing = this.releasing
       .then(async () => {
-        await store.flush();
+        await this.repository.store.flush();
         await log.release(through);
       })
       .catch(onError);

@@ -41,6 +41,25 @@ export class LookBack {
     private readonly thresholdOf: (aggregateType: string) => number,
   ) {}
 
+  /** As `atVersion`, if that needs nothing of the store; undefined otherwise. */
+  known(head: Head, version: number): PlainState | null | undefined {
+    if (version < 1 || version > head.version) return null;
+    if (version === head.version) return head;
+    const threshold = this.thresholdOf(head.type);
+    if (threshold > THRESHOLD_MAX) return undefined;
+    const base = version - (version % threshold);
+    return this.used(segmentName(head, base), version - base);
+  }
+
+  private used(name: string, index: number): PlainState | undefined {
+    const segment = this.segments.get(name);
+    const state = segment?.states[index];
+    if (segment === undefined || state === undefined) return undefined;
+    this.segments.delete(name);
+    this.segments.set(name, segment);
+    return state;
+  }
+
   /** null when the aggregate had no such version. @throws DatabaseError XX001 when an event is missing */
   async atVersion(head: Head, version: number, counts?: ReadCounts): Promise<PlainState | null> {
     if (version < 1 || version > head.version) return null;
@@ -48,15 +67,13 @@ export class LookBack {
     const threshold = this.thresholdOf(head.type);
     if (threshold > THRESHOLD_MAX) return this.fromNearest(head, version, counts);
     const base = version - (version % threshold);
-    const name = `${base} ${head.agg.toString('latin1')}`;
-    const known = this.segments.get(name);
-    const cached = known?.states[version - base];
-    if (known !== undefined && cached !== undefined) {
-      this.segments.delete(name);
-      this.segments.set(name, known);
+    const name = segmentName(head, base);
+    const cached = this.used(name, version - base);
+    if (cached !== undefined) {
       if (counts !== undefined) counts.cached++;
       return cached;
     }
+    const known = this.segments.get(name);
     const segment = await this.extend(head, base, version, known, counts);
     if (segment === null) return this.fromNearest(head, version, counts);
     this.keep(name, segment, known);
@@ -157,6 +174,10 @@ function sizeOf(fields: Fields): number {
   let size = 0;
   for (const name of Object.keys(fields)) size += name.length + (fields[name]?.length ?? 0);
   return size;
+}
+
+function segmentName(head: Head, base: number): string {
+  return `${base} ${head.agg.toString('latin1')}`;
 }
 
 function missing(head: Head, version: number): DatabaseError {

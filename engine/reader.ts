@@ -60,10 +60,20 @@ export class Reader {
     return this.loop.state.progress.position;
   }
 
-  /** The current state of one aggregate, null when there is none. */
-  async state(type: string, id: string): Promise<StateRow | null> {
+  /** The state of one aggregate, at a version or now; null when there is none. */
+  async state(type: string, id: string, version: bigint | null = null): Promise<StateRow | null> {
     const head = await this.loop.head(type, id);
-    return head === null ? null : toStateRow(head);
+    const state =
+      head === null || version === null ? head : await this.lookBack.atVersion(head, Number(version));
+    return state === null ? null : toStateRow(state);
+  }
+
+  /** As `state` where everything needed is in memory; undefined where it is not. */
+  stateNow(type: string, id: string, version: bigint | null = null): StateRow | null | undefined {
+    const head = this.loop.knownHead(type, id);
+    if (head === undefined) return undefined;
+    const state = version === null ? head : this.lookBack.known(head, Number(version));
+    return state === null || state === undefined ? state : toStateRow(state);
   }
 
   /**

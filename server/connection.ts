@@ -123,44 +123,68 @@ export class Connection {
     }
     this.reader.push(chunk);
     if (this.reader.buffered > PIPELINE_BYTES) this.stream.pause();
-    void this.work();
+    this.work();
   }
 
-  /** Takes message after message, one at a time. */
-  private async work(): Promise<void> {
+  /** Takes message after message, one at a time; at once, as long as there is nothing to wait for. */
+  private work(): void {
     if (this.working) return;
     this.working = true;
     try {
       for (let frame = this.next(); frame !== null; frame = this.next()) {
-        await this.handle(frame);
-        const { backlog } = this.output;
-        if (backlog !== null) await backlog;
-        if (this.reader.buffered <= PIPELINE_BYTES && this.stream.isPaused()) this.stream.resume();
+        const pending = this.handle(frame) ?? this.output.backlog;
+        if (pending !== null) {
+          void this.workAfter(pending);
+          return;
+        }
+        this.readOn(PIPELINE_BYTES);
       }
     } catch (error) {
       this.fatal(error);
-    } finally {
-      this.working = false;
     }
-    if (this.phase !== 'closed' && this.stream.isPaused()) this.stream.resume();
+    this.working = false;
+    this.readOn(Infinity);
+  }
+
+  private async workAfter(pending: Promise<boolean | void>): Promise<void> {
+    try {
+      if ((await pending) === false) this.destroy();
+      const { backlog } = this.output;
+      if (backlog !== null) await backlog;
+    } catch (error) {
+      this.fatal(error);
+    }
+    this.readOn(PIPELINE_BYTES);
+    this.working = false;
+    this.work();
+  }
+
+  /** Reads from the client again once no more than `most` bytes of requests wait. */
+  private readOn(most: number): void {
+    if (this.reader.buffered <= most && this.phase !== 'closed' && this.stream.isPaused())
+      this.stream.resume();
   }
 
   private next(): Frame | null {
     return this.phase === 'closed' ? null : this.reader.next();
   }
 
-  private async handle(frame: Frame): Promise<void> {
+  /** null when it is done. The promise's false means that the client said goodbye. */
+  private handle(frame: Frame): Promise<boolean | void> | null {
     switch (this.phase) {
       case 'startup':
         this.handleStartup(frame);
-        return;
+        return null;
       case 'password':
-        await this.handlePassword(frame);
-        return;
-      case 'session':
-        if ((await this.session?.handle(frame)) !== true) this.destroy();
-        return;
+        return this.handlePassword(frame);
+      case 'session': {
+        const goesOn = this.session?.handle(frame) ?? false;
+        if (goesOn instanceof Promise) return goesOn;
+        if (!goesOn) this.destroy();
+        return null;
+      }
       case 'closed':
+        return null;
     }
   }
 

@@ -61,7 +61,10 @@ export interface SessionEngine {
   createAggregateEvent(definition: AggregateDefinition, also: Schema): NewEvent | Promise<NewEvent>;
   commentEvent(schema: Schema, type: string, comment: string | null): NewEvent | Promise<NewEvent>;
   preview(): Promise<SessionPreview>;
-  state(type: string, id: string): Promise<StateRow | null>;
+  /** @param version null: as it is now */
+  state(type: string, id: string, version?: bigint | null): Promise<StateRow | null>;
+  /** As `state` where the answer is at hand; undefined where it is not: then `state` has to be asked. */
+  stateNow(type: string, id: string, version?: bigint | null): StateRow | null | undefined;
   /** @param counts grows by what is read */
   states(
     type: string,

@@ -168,6 +168,32 @@ describe('durability', () => {
     await again.verify(null, null);
   });
 
+  test('what is in memory is told at once, at a version too, and nothing else', async () => {
+    const store = new MemoryStore();
+    const log = new MemoryLog();
+    const before = await open(store, log);
+    for (let i = 1; i <= 10; i++) await before.append([event('a', { text: String(i) })], writer);
+    expect(before.stateNow('note', 'a')?.fields).toEqual({ text: '10' });
+    expect(await collect(before.events({}))).toHaveLength(10);
+    const engine = await open(store, log.reopen());
+    // Neither the head nor what is missing is known before it was looked for.
+    expect(engine.stateNow('note', 'a')).toBeUndefined();
+    expect(engine.stateNow('note', 'missing')).toBeUndefined();
+    const newest = await engine.state('note', 'a');
+    expect(engine.stateNow('note', 'a')).toEqual(newest);
+    expect(engine.stateNow('note', 'a', 10n)).toEqual(newest);
+    for (const version of [0n, 11n]) {
+      expect(engine.stateNow('note', 'a', version)).toBeNull();
+      expect(await engine.state('note', 'a', version)).toBeNull();
+    }
+    for (const version of [3n, 8n]) {
+      expect(engine.stateNow('note', 'a', version)).toBeUndefined();
+      const past = await engine.state('note', 'a', version);
+      expect(past).toMatchObject({ version, fields: { text: String(version) } });
+      expect(engine.stateNow('note', 'a', version)).toEqual(past);
+    }
+  });
+
   test('a state read while it is being changed is not kept', async () => {
     const store = new MemoryStore();
     const log = new MemoryLog();

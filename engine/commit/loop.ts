@@ -77,6 +77,11 @@ export class CommitLoop {
   private readonly drawId = (position: number, recordedAt: number): Buffer =>
     this.repository.eventIds.draw(position, recordedAt);
 
+  /** The head of an aggregate as of the last commit, if it is in memory. */
+  knownHead(type: string, id: string): Head | undefined {
+    return this.heads.get(headName(type, id));
+  }
+
   /** The head of an aggregate as of the last commit. */
   async head(type: string, id: string): Promise<Head | null> {
     const name = headName(type, id);

@@ -12,10 +12,25 @@ export function protocolViolation(message: string): DatabaseError {
   return new DatabaseError(SqlState.protocolViolation, message);
 }
 
+/** Texts up to this length are looked at byte by byte here: that is quicker than a call into C++. */
+const SHORT_BYTES = 48;
+
+/** The text when the bytes from `start` to `end` are few and plain ASCII without a zero; null otherwise. */
+function shortAscii(bytes: Buffer, start: number, end: number): string | null {
+  if (end - start > SHORT_BYTES) return null;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === 0 || byte > 0x7f) return null;
+  }
+  return bytes.toString('latin1', start, end);
+}
+
 /** The bytes as text; 22021 when they are not UTF-8 or hold a zero byte, as PostgreSQL has it. */
 export function utf8Text(bytes: Buffer): string {
-  checkUtf8(bytes);
-  return bytes.toString('utf8');
+  const short = shortAscii(bytes, 0, bytes.length);
+  if (short !== null) return short;
+  if (bytes.includes(0)) throw notUtf8();
+  return decodeUtf8(bytes);
 }
 
 /** @throws DatabaseError 22021 when the bytes are not UTF-8 or hold a zero byte */
@@ -99,8 +114,13 @@ export class BodyReader {
 
   /** A zero-terminated string; 22021 when it is not UTF-8. */
   cstring(): string {
+    const start = this.#offset;
+    if (this.#body[start] === 0) {
+      this.#offset = start + 1;
+      return '';
+    }
     const bytes = this.#terminated();
-    return bytes.length === 0 ? '' : decodeUtf8(bytes);
+    return shortAscii(bytes, 0, bytes.length) ?? decodeUtf8(bytes);
   }
 
   /** A zero-terminated string with damaged bytes replaced: for what another server says, which must not fail. */
@@ -202,6 +222,24 @@ export function putValues(message: Buffer, offset: number, values: readonly (Buf
     }
   }
   return at;
+}
+
+/** Bytes of a text in UTF-8, and writing it, without a call into C++ for what is short and plain ASCII. */
+export function textBytes(text: string): number {
+  return isShortAscii(text) ? text.length : Buffer.byteLength(text);
+}
+
+/** @returns the offset behind the text */
+export function putText(message: Buffer, offset: number, text: string): number {
+  if (!isShortAscii(text)) return offset + message.write(text, offset, 'utf8');
+  for (let at = 0; at < text.length; at++) message[offset + at] = text.charCodeAt(at);
+  return offset + text.length;
+}
+
+function isShortAscii(text: string): boolean {
+  if (text.length > SHORT_BYTES) return false;
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0x7f) return false;
+  return true;
 }
 
 /** A message whose body is one zero-terminated string. */

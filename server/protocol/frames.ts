@@ -47,6 +47,25 @@ function typeSet(letters: string): ReadonlySet<number> {
   return new Set(Buffer.from(letters, 'latin1'));
 }
 
+/** Most messages are looked at whole or without their header, few in both ways: a Buffer is made when asked for. */
+class View implements Frame {
+  constructor(
+    readonly type: number,
+    private readonly buffer: Buffer,
+    private readonly start: number,
+    private readonly end: number,
+    private readonly header: number,
+  ) {}
+
+  get raw(): Buffer {
+    return this.buffer.subarray(this.start, this.end);
+  }
+
+  get body(): Buffer {
+    return this.buffer.subarray(this.start + this.header, this.end);
+  }
+}
+
 /**
  * Bytes in with `push`, messages out with `next`. A message that lies within one chunk is a view of it; one that does
  * not is gathered in a buffer that doubles as it fills, so the work is linear however small the chunks are, and no
@@ -127,11 +146,12 @@ export class FrameReader {
     }
     const size = this.#pending;
     if (this.buffered < size) return null;
-    const raw = this.#buffer.subarray(this.#start, this.#start + size);
+    const type = startup ? 0 : (this.#buffer[this.#start] ?? 0);
+    const frame = new View(type, this.#buffer, this.#start, this.#start + size, header);
     this.#start += size;
     this.#pending = 0;
     if (this.#start === this.#end) this.#adopt(EMPTY, false);
-    return { type: startup ? 0 : (raw[0] ?? 0), raw, body: raw.subarray(header) };
+    return frame;
   }
 
   /** Removes the bytes not consumed yet and returns them, e.g. to hand the start of a TLS handshake on. */

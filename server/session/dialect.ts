@@ -96,16 +96,30 @@ export class Dialect {
 
   constructor(private readonly state: SessionState) {}
 
-  /** Runs a statement and writes its rows and CommandComplete (not its RowDescription). */
-  async run(
+  /**
+   * Runs a statement and writes its rows and CommandComplete (not its RowDescription); null when that is done at once.
+   * @throws DatabaseError, or the promise rejects with it
+   */
+  run(
+    statement: DialectStatement,
+    parameters: Parameters,
+    parameterTypes: readonly number[],
+    encode: EncodeResult,
+  ): Promise<void> | null {
+    this.requireWritable(statement);
+    return statement.kind === 'append' && statement.source.kind === 'values'
+      ? this.take(statement, this.valueEvents(statement, parameters), encode)
+      : this.runLater(statement, parameters, parameterTypes, encode);
+  }
+
+  private async runLater(
     statement: DialectStatement,
     parameters: Parameters,
     parameterTypes: readonly number[],
     encode: EncodeResult,
   ): Promise<void> {
-    this.requireWritable(statement);
     if (statement.kind === 'append') {
-      await this.append(statement, parameters, parameterTypes, encode);
+      await this.take(statement, await this.events(statement, parameters, parameterTypes), encode);
       return;
     }
     if (statement.kind === 'copy') {
@@ -142,13 +156,18 @@ export class Dialect {
   /** Commits the implicit transaction and answers what was held for it. @throws what the commit throws */
   async commitImplicit(): Promise<void> {
     const { state } = this;
-    if (state.explicit || state.transaction.isEmpty) return;
+    if (!this.hasImplicit) return;
     const held = this.held;
     this.held = [];
     const { viewsToFill } = state.transaction;
     const rows = await state.transaction.commit(state.settings.durable);
     this.answer(held, rows, true);
-    await fillViews(state, viewsToFill);
+    if (viewsToFill.length > 0) await fillViews(state, viewsToFill);
+  }
+
+  /** There is an implicit transaction to commit. */
+  get hasImplicit(): boolean {
+    return !this.state.explicit && !this.state.transaction.isEmpty;
   }
 
   /** Answers what is held although the commit is still to come, because something behind it must run first. */
@@ -166,25 +185,26 @@ export class Dialect {
 
   private answer(held: readonly HeldAppend[], rows: readonly Appended[], final: boolean): void {
     let at = 0;
-    const answers = new Map<symbol, Buffer[]>();
-    for (const { answer, events, encode } of held) {
-      answers.set(answer, encode(rows.slice(at, at + events), final));
+    // All of them before the first is written: one may turn out to have no form in the format asked for.
+    const answers = held.map(({ events, encode }) => {
+      const own = held.length === 1 ? rows : rows.slice(at, at + events);
       at += events;
-    }
-    this.state.output.settle(({ answer }) => answers.get(answer) ?? []);
+      return encode(own, final);
+    });
+    let next = 0;
+    this.state.output.settle(() => answers[next++] ?? []);
   }
 
-  private async append(
+  /** Appends events and answers with what the statement returns. */
+  private take(
     statement: AppendStatement,
-    parameters: Parameters,
-    parameterTypes: readonly number[],
+    events: readonly NewEvent[],
     encode: EncodeResult,
-  ): Promise<void> {
-    const events = await this.events(statement, parameters, parameterTypes);
+  ): Promise<void> | null {
     for (const event of events) this.state.access.requireAppend(event.aggregateType, event.aggregateId);
     const shows = (wanted: string): boolean => statement.returning.some(({ column }) => column === wanted);
     const shown = { version: shows('version'), eventId: shows('event_id') };
-    await this.take(events, shown, (rows, final) => encode(appendResult(statement, events, rows, final)));
+    return this.add(events, shown, (rows, final) => encode(appendResult(statement, events, rows, final)));
   }
 
   /** Without ANALYZE nothing is appended or called; with it everything is, as in PostgreSQL. */
@@ -213,7 +233,7 @@ export class Dialect {
     }
     const events = await this.events(statement, parameters, parameterTypes);
     for (const event of events) state.access.requireAppend(event.aggregateType, event.aggregateId);
-    await this.take(events, false, (rows, final) =>
+    await this.add(events, false, (rows, final) =>
       encode(
         finishPlan(explain, doneAppend(statement, rows, final, parameters, source), rows.length, started),
       ),
@@ -241,31 +261,41 @@ export class Dialect {
     } finally {
       state.endCopy();
     }
-    await this.take(events, false, (rows) => [encodeCommandComplete(`COPY ${rows.length}`)]);
+    await this.add(events, false, (rows) => [encodeCommandComplete(`COPY ${rows.length}`)]);
   }
 
-  /** Adds events to the transaction and answers, at once or with its commit. */
-  private async take(
+  /** Adds events to the transaction and answers, at once or with its commit; null when nothing is to be waited for. */
+  private add(
     events: readonly NewEvent[],
     shown: Shown | false,
     encode: (rows: readonly Appended[], final: boolean) => Buffer[],
-  ): Promise<void> {
+  ): Promise<void> | null {
     const { state } = this;
     const { transaction } = state;
     if (events.length === 0) {
       // Nothing to commit, so nothing to wait for.
       for (const chunk of encode([], true)) state.output.write(chunk);
-      return;
+      return null;
     }
-    if (!state.explicit && !transaction.isPreviewed) {
-      transaction.defer(events);
-      const held = { answer: Symbol('append'), events: events.length, encode };
-      this.held.push(held);
-      state.output.hold(held);
-      return;
-    }
-    const rows = await transaction.add(events, shown);
-    for (const chunk of encode(rows, false)) state.output.write(chunk);
+    if (state.explicit || transaction.isPreviewed) return this.addChecked(events, shown, encode);
+    transaction.defer(events);
+    const held = { kind: 'held', events: events.length, encode } as const;
+    this.held.push(held);
+    state.output.hold(held);
+    return null;
+  }
+
+  private async addChecked(
+    events: readonly NewEvent[],
+    shown: Shown | false,
+    encode: (rows: readonly Appended[], final: boolean) => Buffer[],
+  ): Promise<void> {
+    const rows = await this.state.transaction.add(events, shown);
+    for (const chunk of encode(rows, false)) this.state.output.write(chunk);
+  }
+
+  private valueEvents(statement: AppendStatement, parameters: Parameters): NewEvent[] {
+    return buildEvents(statement, valueRows(statement, parameters), parameters);
   }
 
   private async events(
@@ -273,8 +303,7 @@ export class Dialect {
     parameters: Parameters,
     parameterTypes: readonly number[],
   ): Promise<NewEvent[]> {
-    if (statement.source.kind === 'values')
-      return buildEvents(statement, valueRows(statement, parameters), parameters);
+    if (statement.source.kind === 'values') return this.valueEvents(statement, parameters);
     await this.releaseHeld();
     const rows = await runQuery(this.state, statement.source.read, parameters, parameterTypes);
     const wanted = columnTypes(statement, this.state.transaction.schema()).length;

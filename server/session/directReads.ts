@@ -6,16 +6,19 @@
 import type { AggregateDefinition, AsOf, StateRow } from '../../engine/types.js';
 import { stateColumns } from '../../sql/columns.js';
 import type { PointRead, Statement } from '../../sql/statement.js';
-import type { RowField } from '../protocol/backend/row.js';
+import { encodeRowDescription, type RowField } from '../protocol/backend/row.js';
+import type { Format } from '../protocol/bytes.js';
 import { formatAt, type Bind } from '../protocol/frontend/bind.js';
 import { operandValue, type Parameters } from '../statements/append.js';
-import { timestampText, type Column, type Result } from '../statements/result.js';
+import { timestampText, type Column } from '../statements/result.js';
 import { printedValue } from '../values/stored.js';
 import { TypeOid } from '../values/types.js';
 import { hasBinaryFormat } from '../values/values.js';
 import { parametersOf } from './binding.js';
 import type { LocalPortal, Prepared } from './prepared.js';
 import type { SessionState } from './state.js';
+
+type NumberedAsOf = Exclude<AsOf, { readonly kind: 'timestamp' }>;
 
 /** What the read model says of a statement. */
 export interface Description {
@@ -25,6 +28,10 @@ export interface Description {
 
 interface Known extends Description {
   readonly columns: readonly Column[];
+  /** A column's text depends on DateStyle or TimeZone. */
+  readonly isTimed: boolean;
+  /** RowDescriptions by the formats asked for. */
+  readonly descriptions: Map<string, Buffer>;
   /** The read model that said it; another has other table OIDs. */
   readonly pid: number | null;
 }
@@ -33,12 +40,17 @@ interface Known extends Description {
 const KNOWN_MAX = 1000;
 /** A longer text is not remembered. */
 const TEXT_MAX = 8192;
+/** Results may be asked for in many mixtures of formats; clients use one or two. */
+const DESCRIPTIONS_MAX = 16;
 
 /** By definition, which is another object after each change: so nothing outlives what it was said of. */
 const known = new WeakMap<AggregateDefinition, Map<string, Known>>();
 
+/** What was found last for a prepared statement. */
+const found = new WeakMap<Prepared, { readonly definition: AggregateDefinition; readonly known: Known }>();
+
 const TEXT_TYPES: ReadonlySet<number> = new Set([TypeOid.text, TypeOid.varchar]);
-const UTC = /^(?:(?:Etc\/)?(?:UTC|UCT|Universal|Zulu|GMT|Greenwich)|GMT0)$/i;
+const NONE: readonly never[] = [];
 
 function pointOf(statement: Statement): PointRead | null {
   return statement.kind === 'read' ? statement.point : null;
@@ -58,6 +70,22 @@ export class DirectReads {
     if (definition === undefined || !this.sees(point)) return null;
     const found = known.get(definition)?.get(keyOf(statement, givenTypes));
     return found?.pid === this.state.services.readModel.pid ? found : null;
+  }
+
+  /** As `known`, without putting the key together each time. */
+  private knownOf(prepared: Prepared, point: PointRead): Known | null {
+    const definition = this.definition(point);
+    const last = found.get(prepared);
+    if (
+      definition === undefined ||
+      last?.definition !== definition ||
+      last.known.pid !== this.state.services.readModel.pid
+    ) {
+      const known = this.known(prepared.statement, prepared.givenTypes);
+      if (definition !== undefined && known !== null) found.set(prepared, { definition, known });
+      return known;
+    }
+    return this.sees(point) ? last.known : null;
   }
 
   /** True where it is worth asking the read model for a description. */
@@ -88,56 +116,86 @@ export class DirectReads {
     const statements = known.get(definition) ?? new Map<string, Known>();
     if (statements.size >= KNOWN_MAX) statements.clear();
     const { pid } = this.state.services.readModel;
-    statements.set(keyOf(statement, givenTypes), { parameterTypes, fields, columns: complete, pid });
+    statements.set(keyOf(statement, givenTypes), {
+      parameterTypes,
+      fields,
+      columns: complete,
+      isTimed: complete.some(({ type }) => type.startsWith('timestamp') || type === 'date'),
+      descriptions: new Map(),
+      pid,
+    });
     known.set(definition, statements);
   }
 
-  /** The portal with its answer; null where the read model has to give it. */
-  async bind(message: Bind, prepared: Prepared): Promise<LocalPortal | null> {
+  /** The portal with its answer, at once where the engine has it at hand; null where the read model has to give it. */
+  bind(message: Bind, prepared: Prepared): LocalPortal | null | Promise<LocalPortal | null> {
     const { state } = this;
     const point = pointOf(prepared.statement);
     if (point === null || state.explicit || state.failed || !state.transaction.isEmpty) return null;
-    const said = this.known(prepared.statement, prepared.givenTypes);
+    const said = this.knownOf(prepared, point);
     if (said === null || !fits(message, said)) return null;
     const parameters = parametersOf(message, said.parameterTypes);
     const id = operandValue(point.id, parameters);
     const asOf = point.asOf === null ? null : asOfOf(point, parameters);
     if (asOf === undefined) return null;
-    const row = id === null ? null : await this.read(point.aggregateType, id, asOf);
-    const values = row === null ? [] : this.values(row, said.columns);
-    if (values === null) return null;
-    const result: Result = {
-      columns: said.columns,
-      rows: row === null ? [] : [values],
-      tag: `SELECT ${row === null ? 0 : 1}`,
-    };
-    const fields = said.fields.map((field, i) => ({ ...field, format: formatAt(message.resultFormats, i) }));
-    return {
-      kind: 'local',
-      prepared,
-      parameters: [],
-      resultFormats: message.resultFormats,
-      executed: false,
-      suspended: null,
-      direct: { fields, result },
-    };
+    if (id === null) return this.portal(message, prepared, said, null);
+    if (asOf?.kind === 'position') return this.bindLater(message, prepared, said, this.at(point, id, asOf));
+    const { engine } = state;
+    const version = asOf?.version ?? null;
+    const now = engine.stateNow(point.aggregateType, id, version);
+    return now === undefined
+      ? this.bindLater(message, prepared, said, engine.state(point.aggregateType, id, version))
+      : this.portal(message, prepared, said, now);
   }
 
-  private async read(type: string, id: string, asOf: AsOf | null): Promise<StateRow | null> {
-    const { engine } = this.state;
-    if (asOf === null) return engine.state(type, id);
-    for await (const rows of engine.states(type, [id], asOf, this.state.signal)) return rows[0] ?? null;
+  private async bindLater(
+    message: Bind,
+    prepared: Prepared,
+    said: Known,
+    row: Promise<StateRow | null>,
+  ): Promise<LocalPortal | null> {
+    return this.portal(message, prepared, said, await row);
+  }
+
+  private async at(point: PointRead, id: string, asOf: AsOf): Promise<StateRow | null> {
+    const { engine, signal } = this.state;
+    for await (const rows of engine.states(point.aggregateType, [id], asOf, signal)) return rows[0] ?? null;
     return null;
   }
 
+  private portal(
+    { resultFormats }: Bind,
+    prepared: Prepared,
+    said: Known,
+    row: StateRow | null,
+  ): LocalPortal | null {
+    const values = row === null ? null : this.values(row, said);
+    if (row !== null && values === null) return null;
+    const { columns } = said;
+    return {
+      kind: 'local',
+      prepared,
+      parameters: NONE,
+      resultFormats,
+      executed: false,
+      suspended: null,
+      direct: {
+        description: descriptionOf(said, resultFormats),
+        result:
+          values === null
+            ? { columns, rows: NONE, tag: 'SELECT 0' }
+            : { columns, rows: [values], tag: 'SELECT 1' },
+      },
+    };
+  }
+
   /** The row as PostgreSQL prints it; null where only PostgreSQL knows how. */
-  private values(row: StateRow, columns: readonly Column[]): (string | null)[] | null {
+  private values(row: StateRow, { columns, isTimed }: Known): (string | null)[] | null {
+    if (isTimed && !this.state.printsIsoInUtc) return null;
     const values: (string | null)[] = [];
     for (const { name, type } of columns) {
       const own = this.ownValue(row, name);
       const stored = own === undefined ? (row.fields[name] ?? null) : own;
-      const timed = type.startsWith('timestamp') || type === 'date';
-      if (timed && !this.state.printsIso(UTC)) return null;
       const printed = own !== undefined || stored === null ? stored : printedValue(stored, type);
       if (printed === null && stored !== null) return null;
       values.push(printed);
@@ -183,8 +241,21 @@ function fits({ parameters, parameterFormats, resultFormats }: Bind, said: Known
   );
 }
 
+/** Written once for all that ask for the same formats. */
+function descriptionOf({ fields, descriptions }: Known, formats: readonly Format[]): Buffer {
+  const key = formats.join();
+  const written = descriptions.get(key);
+  if (written !== undefined) return written;
+  const description = encodeRowDescription(
+    fields.map((field, i) => ({ ...field, format: formatAt(formats, i) })),
+  );
+  if (descriptions.size >= DESCRIPTIONS_MAX) descriptions.clear();
+  descriptions.set(key, description);
+  return description;
+}
+
 /** The moment to look back to; undefined for what the read model's path has to judge. */
-function asOfOf({ asOf }: PointRead, parameters: Parameters): AsOf | undefined {
+function asOfOf({ asOf }: PointRead, parameters: Parameters): NumberedAsOf | undefined {
   const text = asOf === null ? null : operandValue(asOf.operand, parameters);
   if (asOf === null || text === null || asOf.kind === 'timestamp' || !/^\d{1,18}$/.test(text))
     return undefined;

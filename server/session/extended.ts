@@ -1,9 +1,10 @@
 /**
  * The extended protocol. Messages for the read model are passed on without waiting for their answers; messages of our
- * own wait until those are through, so that both interleave in order inside one pipeline.
+ * own wait until those are through, so that both interleave in order inside one pipeline. What needs to wait for nothing
+ * is done at once: such a method returns null instead of a promise.
  */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
-import type { Statement } from '../../sql/statement.js';
+import type { Statement, TransactionStatement } from '../../sql/statement.js';
 import {
   encodeBindComplete,
   encodeCloseComplete,
@@ -11,32 +12,24 @@ import {
   encodeEmptyQueryResponse,
   encodeNoData,
   encodeParseComplete,
-  encodePortalSuspended,
 } from '../protocol/backend/complete.js';
-import {
-  decodeParameterDescription,
-  encodeParameterDescription,
-  PARAMETER_DESCRIPTION,
-} from '../protocol/backend/parameter-description.js';
-import type { Frame } from '../protocol/frames.js';
+import { encodeParameterDescription } from '../protocol/backend/parameter-description.js';
 import type { Bind } from '../protocol/frontend/bind.js';
 import { encodeClose, type Close } from '../protocol/frontend/close.js';
 import { encodeSync } from '../protocol/frontend/control.js';
 import { encodeDescribe, type Describe } from '../protocol/frontend/describe.js';
 import { encodeExecute, type Execute } from '../protocol/frontend/execute.js';
 import type { Parse } from '../protocol/frontend/parse.js';
-import type { Format } from '../protocol/bytes.js';
 import { encodeRowDescription } from '../protocol/backend/row.js';
-import { describeColumns, encodeOutcome, encodeRows, type Result } from '../statements/result.js';
-import { describeParameters } from './backendQuery.js';
+import { describeColumns, encodeOutcome, nextRows } from '../statements/result.js';
 import { bindLocal } from './binding.js';
-import { inferredTypes, isDialect, resultColumns, type Dialect, type DialectStatement } from './dialect.js';
+import { isDialect, resultColumns, type Dialect, type DialectStatement } from './dialect.js';
 import { DirectReads } from './directReads.js';
 import { UNMOVED } from './errors.js';
 import { annotated } from './explain.js';
+import { parameterTypes } from './parameterTypes.js';
 import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
-import { RelayedStatements } from './relayedStatements.js';
-import { rewrite } from './rewriting.js';
+import { ownParameters, RelayedStatements } from './relayedStatements.js';
 import { applySessionStatement, isOurDeallocate, noteReadState } from './sessionStatements.js';
 import type { SessionState } from './state.js';
 import { runTransaction } from './transactions.js';
@@ -93,7 +86,7 @@ export class Extended {
     const { state } = this;
     const given = message.parameterTypes;
     let types: number[] = [...given];
-    if (isDialect(statement)) types = await this.dialectTypes(statement, given);
+    if (isDialect(statement)) types = await parameterTypes(this.state, this.relayed, statement, given);
     await this.ownTurn(() => {
       state.prepared.set(message.statement, {
         name: message.statement,
@@ -107,30 +100,9 @@ export class Extended {
     });
   }
 
-  private async dialectTypes(statement: DialectStatement, given: readonly number[]): Promise<number[]> {
-    const inferred = new Map(inferredTypes(statement, this.state));
-    const inner = statement.kind === 'explain' ? statement.statement : statement;
-    if (inner.kind === 'append' && inner.source.kind === 'query') {
-      const { read } = inner.source;
-      await this.state.waitForReads();
-      const { sql } = rewrite(this.state, read, false);
-      const found = await describeParameters(this.state, sql, this.relayed.types(read, given));
-      found.slice(0, read.parameterCount).forEach((oid, i) => inferred.set(i + 1, oid));
-    }
-    const count = Math.max(given.length, ...inferred.keys(), 0);
-    return Array.from({ length: count }, (_, i) => {
-      const asked = given[i] ?? 0;
-      if (asked !== 0) return asked;
-      const oid = inferred.get(i + 1);
-      if (oid === undefined)
-        throw new DatabaseError('42P18', `could not determine data type of parameter $${i + 1}`);
-      return oid;
-    });
-  }
-
   // Bind
 
-  async bind(message: Bind): Promise<void> {
+  bind(message: Bind): Promise<void> | null {
     const { state } = this;
     const prepared = state.prepared.get(message.statement);
     if (prepared === undefined)
@@ -143,53 +115,66 @@ export class Extended {
     state.requireUsable(prepared.statement);
     if (message.portal !== '' && state.portals.has(message.portal))
       throw new DatabaseError(SqlState.duplicateCursor, `portal "${message.portal}" already exists`);
-    const answered = prepared.backend === null ? null : await this.direct.bind(message, prepared);
-    if (prepared.backend !== null && answered === null) {
-      const notes = await this.relayed.bind(message, prepared);
-      state.portals.set(message.portal, { kind: 'relayed', prepared, notes });
-      return;
-    }
-    const portal = answered ?? bindLocal(message, prepared);
-    await this.ownTurn(() => {
+    if (prepared.backend === null) return this.bound(message, bindLocal(message, prepared));
+    const answered = this.direct.bind(message, prepared);
+    return answered === null || answered instanceof Promise
+      ? this.bindLater(message, prepared, answered)
+      : this.bound(message, answered);
+  }
+
+  private bound(message: Bind, portal: LocalPortal): Promise<void> | null {
+    const { state } = this;
+    return this.ownTurn(() => {
       state.portals.set(message.portal, portal);
       state.output.write(encodeBindComplete());
     });
   }
 
+  private async bindLater(
+    message: Bind,
+    prepared: Prepared,
+    answered: Promise<LocalPortal | null> | null,
+  ): Promise<void> {
+    const portal = await answered;
+    if (portal !== null) {
+      await this.bound(message, portal);
+      return;
+    }
+    const notes = await this.relayed.bind(message, prepared);
+    this.state.portals.set(message.portal, { kind: 'relayed', prepared, notes });
+  }
+
   // Describe, Execute, Close
 
-  async describe(message: Describe): Promise<void> {
+  describe(message: Describe): Promise<void> | null {
+    return message.target === 'portal' && this.maybeCursor(message.name)
+      ? this.describeMaybeCursor(message)
+      : this.describeOwn(message);
+  }
+
+  private async describeMaybeCursor(message: Describe): Promise<void> {
     const { state } = this;
-    if (message.target === 'portal' && (await this.isCursor(message.name))) {
+    if (await this.isCursor(message.name))
       (await state.relayReady()).send(encodeDescribe(message), 'describe', state.forward(UNMOVED));
-      return;
-    }
+    else await this.describeOwn(message);
+  }
+
+  private describeOwn(message: Describe): Promise<void> | null {
+    const { state } = this;
     const portal = message.target === 'portal' ? this.portal(message.name) : null;
+    if (portal?.kind === 'local' && portal.direct !== null) {
+      const { description } = portal.direct;
+      return this.ownTurn(() => state.output.write(description));
+    }
     const prepared = portal === null ? this.statement(message.name) : portal.prepared;
     const known = portal === null ? this.direct.known(prepared.statement, prepared.givenTypes) : null;
-    if (portal?.kind === 'local' && portal.direct !== null) {
-      const { fields } = portal.direct;
-      await this.ownTurn(() => state.output.write(encodeRowDescription(fields)));
-      return;
-    }
-    if (known !== null) {
-      await this.ownTurn(() => {
+    if (known !== null)
+      return this.ownTurn(() => {
         state.output.write(encodeParameterDescription(known.parameterTypes));
         state.output.write(encodeRowDescription(known.fields));
       });
-      return;
-    }
-    if (prepared.backend !== null) {
-      const relay = await state.relayReady();
-      if (prepared.generation !== state.generation) await this.relayed.prepare(prepared, false);
-      relay.send(
-        encodeDescribe(message),
-        'describe',
-        state.forward(prepared.backend.map, (frame) => ownParameters(frame, prepared)),
-      );
-      return;
-    }
-    await this.ownTurn(() => {
+    if (prepared.backend !== null) return this.describeRelayed(message, prepared);
+    return this.ownTurn(() => {
       if (message.target === 'statement')
         state.output.write(encodeParameterDescription(prepared.types ?? []));
       const columns = isDialect(prepared.statement) ? resultColumns(prepared.statement) : null;
@@ -198,80 +183,111 @@ export class Extended {
     });
   }
 
-  async execute(message: Execute): Promise<void> {
+  private async describeRelayed(message: Describe, prepared: Prepared): Promise<void> {
+    const { state } = this;
+    const relay = await state.relayReady();
+    if (prepared.generation !== state.generation) await this.relayed.prepare(prepared, false);
+    relay.send(
+      encodeDescribe(message),
+      'describe',
+      state.forward(prepared.backend?.map ?? UNMOVED, (frame) => ownParameters(frame, prepared)),
+    );
+  }
+
+  execute(message: Execute): Promise<void> | null {
+    if (this.maybeCursor(message.portal)) return this.executeMaybeCursor(message);
+    const portal = this.usablePortal(message.portal);
+    return portal.kind === 'relayed'
+      ? this.executeRelayed(portal, message)
+      : this.ownTurn(() => this.executeLocal(portal, message.maxRows));
+  }
+
+  private async executeMaybeCursor(message: Execute): Promise<void> {
     const { state } = this;
     if (await this.isCursor(message.portal)) {
       const bytes = encodeExecute(message.portal, message.maxRows);
       (await state.relayReady()).send(bytes, 'execute', state.forward(UNMOVED));
       return;
     }
-    const portal = this.portal(message.portal);
-    const { statement } = portal.prepared;
-    state.requireUsable(statement);
-    if (portal.kind === 'relayed') {
-      if (statement.kind === 'session') applySessionStatement(state, statement);
-      else if (statement.kind === 'read') noteReadState(state, statement);
-      const relay = await state.relayReady();
-      const map = portal.prepared.backend?.map ?? UNMOVED;
-      const { notes } = portal;
-      const sink = state.forward(map, notes === null ? undefined : (frame) => annotated(notes, frame));
-      relay.send(encodeExecute(message.portal, message.maxRows), 'execute', sink);
-      return;
-    }
-    await this.ownTurn(() => this.executeLocal(portal, message.maxRows));
+    const portal = this.usablePortal(message.portal);
+    if (portal.kind === 'relayed') await this.executeRelayed(portal, message);
+    else await this.ownTurn(() => this.executeLocal(portal, message.maxRows));
   }
 
-  private async executeLocal(portal: LocalPortal, maxRows: number): Promise<void> {
-    const { state, dialect } = this;
+  private usablePortal(name: string): LocalPortal | RelayedPortal {
+    const portal = this.portal(name);
+    this.state.requireUsable(portal.prepared.statement);
+    return portal;
+  }
+
+  private async executeRelayed(portal: RelayedPortal, message: Execute): Promise<void> {
+    const { state } = this;
+    const { notes, prepared } = portal;
+    const { statement } = prepared;
+    if (statement.kind === 'session') applySessionStatement(state, statement);
+    else if (statement.kind === 'read') noteReadState(state, statement);
+    const relay = await state.relayReady();
+    const map = prepared.backend?.map ?? UNMOVED;
+    const sink = state.forward(map, notes === null ? undefined : (frame) => annotated(notes, frame));
+    relay.send(encodeExecute(message.portal, message.maxRows), 'execute', sink);
+  }
+
+  private executeLocal(portal: LocalPortal, maxRows: number): Promise<void> | null {
+    const { state } = this;
     const { statement } = portal.prepared;
-    if (isDialect(statement)) {
-      await this.executeDialect(portal, statement, maxRows);
-      return;
-    }
+    if (isDialect(statement)) return this.executeDialect(portal, statement, maxRows);
     if (portal.direct !== null) {
       const { suspended } = portal;
       if (suspended === null && portal.executed)
         throw new DatabaseError(SqlState.objectNotInPrerequisiteState, 'portal cannot be run');
       portal.executed = true;
       portal.suspended = suspended ?? { result: portal.direct.result, sent: 0 };
-      for (const chunk of nextRows(portal.suspended, maxRows, portal.resultFormats))
-        state.output.write(chunk);
-      return;
+      this.writeAll(nextRows(portal.suspended, maxRows, portal.resultFormats));
+      return null;
     }
-    if (statement.kind === 'transaction') {
-      const tag = await runTransaction(state, dialect, statement);
-      state.output.write(encodeCommandComplete(tag));
-    } else if (statement.kind === 'session') {
+    if (statement.kind === 'transaction') return this.executeTransaction(statement);
+    if (statement.kind === 'session') {
       applySessionStatement(state, statement);
       state.output.write(encodeCommandComplete('DEALLOCATE'));
     } else {
       state.output.write(encodeEmptyQueryResponse());
     }
+    return null;
+  }
+
+  private async executeTransaction(statement: TransactionStatement): Promise<void> {
+    const { state, dialect } = this;
+    const tag = await runTransaction(state, dialect, statement);
+    state.output.write(encodeCommandComplete(tag));
   }
 
   /** Runs a statement of ours once; later Executes of its portal only fetch what a row limit left. */
-  private async executeDialect(
+  private executeDialect(
     portal: LocalPortal,
     statement: DialectStatement,
     maxRows: number,
-  ): Promise<void> {
-    const { state, dialect } = this;
+  ): Promise<void> | null {
+    if (portal.executed) return this.executeAgain(portal, maxRows);
     const formats = portal.resultFormats;
-    if (portal.executed) {
-      await dialect.releaseHeld();
-      if (portal.suspended === null)
-        throw new DatabaseError(SqlState.objectNotInPrerequisiteState, 'portal cannot be run');
-      for (const chunk of nextRows(portal.suspended, maxRows, formats)) state.output.write(chunk);
-      return;
-    }
     portal.executed = true;
     const limited = maxRows > 0 && resultColumns(statement) !== null;
     const parameters = (number: number): string | null => portal.parameters[number - 1] ?? null;
-    await dialect.run(statement, parameters, portal.prepared.types ?? [], (result) => {
+    return this.dialect.run(statement, parameters, portal.prepared.types ?? [], (result) => {
       if (!limited) return encodeOutcome(result, formats);
       portal.suspended = { result, sent: 0 };
       return nextRows(portal.suspended, maxRows, formats);
     });
+  }
+
+  private async executeAgain(portal: LocalPortal, maxRows: number): Promise<void> {
+    await this.dialect.releaseHeld();
+    if (portal.suspended === null)
+      throw new DatabaseError(SqlState.objectNotInPrerequisiteState, 'portal cannot be run');
+    this.writeAll(nextRows(portal.suspended, maxRows, portal.resultFormats));
+  }
+
+  private writeAll(chunks: readonly Buffer[]): void {
+    for (const chunk of chunks) this.state.output.write(chunk);
   }
 
   async close(message: Close): Promise<void> {
@@ -289,7 +305,16 @@ export class Extended {
 
   // Sync and Flush
 
-  async sync(): Promise<void> {
+  sync(): Promise<void> | null {
+    const { state, dialect } = this;
+    const relay = state.openRelay;
+    if (relay !== null && (relay.busy || relay.dirty || relay.skipping)) return this.syncRelayed();
+    if (!state.explicit) state.portals.clear();
+    const commits = dialect.hasImplicit && !state.relayFailed && !state.skipToSync;
+    return commits ? dialect.commitImplicit() : null;
+  }
+
+  private async syncRelayed(): Promise<void> {
     const { state } = this;
     // With nothing of our own to end, the read model's Sync goes out together with what is before it.
     if (!state.explicit && !state.transaction.isEmpty) {
@@ -314,14 +339,24 @@ export class Extended {
   }
 
   /** Does something of our own once everything relayed before it is answered; not at all if that failed. */
-  private async ownTurn(action: () => void | Promise<void>): Promise<void> {
+  private ownTurn(action: () => Promise<void> | null | void): Promise<void> | null {
+    const { state } = this;
+    if (state.openRelay?.busy === true) return this.ownTurnLater(action);
+    return state.relayFailed ? null : (action() ?? null);
+  }
+
+  private async ownTurnLater(action: () => Promise<void> | null | void): Promise<void> {
     await this.state.relayAnswered();
     if (!this.state.relayFailed) await action();
   }
 
   /** A cursor made by DECLARE is a portal of the read model that no Bind of this session has made. */
+  private maybeCursor(name: string): boolean {
+    return name !== '' && !this.state.portals.has(name) && this.state.openRelay !== null;
+  }
+
   private async isCursor(name: string): Promise<boolean> {
-    if (this.state.portals.has(name) || name === '' || this.state.openRelay === null) return false;
+    if (!this.maybeCursor(name)) return false;
     await this.state.relayAnswered();
     return !this.state.relayFailed && !this.state.skipToSync;
   }
@@ -344,32 +379,4 @@ export class Extended {
       );
     return prepared;
   }
-}
-
-/** The next rows of a suspended portal, then PortalSuspended, or CommandComplete once all were sent. */
-function nextRows(
-  suspended: { readonly result: Result; sent: number },
-  maxRows: number,
-  formats: readonly Format[],
-): Buffer[] {
-  const { result, sent } = suspended;
-  const end = maxRows > 0 ? Math.min(result.rows.length, sent + maxRows) : result.rows.length;
-  suspended.sent = end;
-  const rows = encodeRows({ columns: result.columns, rows: result.rows.slice(sent, end) }, formats);
-  const complete = end === result.rows.length && (maxRows <= 0 || end - sent < maxRows);
-  return [...rows, complete ? encodeCommandComplete(result.tag) : encodePortalSuspended()];
-}
-
-/** The client never sees the parameters that carry engine rows. */
-function ownParameters(frame: Frame, prepared: Prepared): Buffer {
-  const { statement } = prepared;
-  if (
-    frame.type !== PARAMETER_DESCRIPTION ||
-    statement.kind !== 'read' ||
-    statement.engineRelations.length === 0
-  )
-    return frame.raw;
-  return encodeParameterDescription(
-    decodeParameterDescription(frame.body).slice(0, statement.parameterCount),
-  );
 }

@@ -1,11 +1,17 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** Something whose bytes are not known yet: what an append answers once its implicit transaction has committed. */
 export interface HeldAnswer {
-  readonly answer: symbol;
+  /** Tells them from the bytes that wait behind them. */
+  readonly kind: 'held';
 }
 
 const FLUSH_BYTES = 64 * 1024;
+const SCRATCH_BYTES = 16 * 1024;
+
+/** Where short answers are put together: free again once the kernel has taken them, which most often it does at once. */
+let scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
 /**
  * What goes to the client, gathered so that one answer is one write. While an answer is held back, everything behind it
@@ -16,14 +22,20 @@ export class Output {
   private size = 0;
   private held: (Buffer | HeldAnswer)[] | null = null;
   private drain: Promise<void> | null = null;
+  /** The stream hands bytes to the kernel as they are, and is done with them then. */
+  private isPlain: boolean;
 
-  constructor(private stream: Duplex) {}
+  constructor(private stream: Duplex) {
+    this.isPlain = stream instanceof Socket;
+  }
 
   /** After TLS took over the socket. */
   use(stream: Duplex): void {
     this.stream = stream;
+    this.isPlain = false;
   }
 
+  /** @param chunk must not change any more */
   write(chunk: Buffer): void {
     if (this.held !== null) {
       this.held.push(chunk);
@@ -43,16 +55,17 @@ export class Output {
     return this.held !== null;
   }
 
-  /** Puts the held answers in their places. `resolve` returning null ends the output there (the rest is dropped). */
-  settle(resolve: (answer: HeldAnswer) => readonly Buffer[] | null): void {
-    const held = this.held ?? [];
+  /** Puts the held answers in their places, in order. `next` returning null ends the output there (the rest is dropped). */
+  settle(next: () => readonly Buffer[] | null): void {
+    const { held } = this;
+    if (held === null) return;
     this.held = null;
     for (const item of held) {
       if (Buffer.isBuffer(item)) {
         this.write(item);
         continue;
       }
-      const chunks = resolve(item);
+      const chunks = next();
       if (chunks === null) return;
       for (const chunk of chunks) this.write(chunk);
     }
@@ -60,13 +73,26 @@ export class Output {
 
   /** Hands everything that is not held to the socket, in one write. */
   flush(): void {
-    if (this.size === 0) return;
-    const bytes =
-      this.chunks.length === 1 ? (this.chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.chunks, this.size);
-    this.chunks = [];
+    const { size, stream } = this;
+    if (size === 0) return;
+    // Behind bytes that wait already it would wait too, so it must not keep more memory than it needs.
+    const isQuick = this.isPlain && size <= SCRATCH_BYTES && stream.writableLength === 0;
+    const bytes = isQuick ? this.inScratch() : Buffer.concat(this.chunks, size);
+    this.chunks.length = 0;
     this.size = 0;
-    if (this.stream.destroyed) return;
-    if (!this.stream.write(bytes)) this.drain ??= this.waitForDrain();
+    if (stream.destroyed) return;
+    const keepsUp = stream.write(bytes);
+    if (isQuick && stream.writableLength > 0) scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+    if (!keepsUp) this.drain ??= this.waitForDrain();
+  }
+
+  private inScratch(): Buffer {
+    let at = 0;
+    for (const chunk of this.chunks) {
+      scratch.set(chunk, at);
+      at += chunk.length;
+    }
+    return scratch.subarray(0, at);
   }
 
   /** null while the client keeps up; otherwise resolves when it has caught up or gone. */

@@ -1,9 +1,8 @@
 import type { PositionMap } from './errors.js';
 import type { Statement } from '../../sql/statement.js';
 import type { Format } from '../protocol/bytes.js';
-import type { RowField } from '../protocol/backend/row.js';
 import type { PlanNotes } from '../statements/explain/annotate.js';
-import type { Result } from '../statements/result.js';
+import type { Result, Suspended } from '../statements/result.js';
 
 /** A prepared statement, ours or relayed. */
 export interface Prepared {
@@ -27,9 +26,9 @@ export interface LocalPortal {
   readonly resultFormats: readonly Format[];
   executed: boolean;
   /** A read that the engine answered at Bind. */
-  readonly direct: { readonly fields: readonly RowField[]; readonly result: Result } | null;
+  readonly direct: { readonly description: Buffer; readonly result: Result } | null;
   /** After an Execute with a row limit: the result and how many of its rows are sent. */
-  suspended: { readonly result: Result; sent: number } | null;
+  suspended: Suspended | null;
 }
 
 export interface RelayedPortal {

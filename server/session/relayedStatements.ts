@@ -2,8 +2,10 @@
 import type { ReadStatement, SessionStatement } from '../../sql/statement.js';
 import {
   decodeParameterDescription,
+  encodeParameterDescription,
   PARAMETER_DESCRIPTION,
 } from '../protocol/backend/parameter-description.js';
+import type { Frame } from '../protocol/frames.js';
 import { decodeRowDescription, ROW_DESCRIPTION, type RowField } from '../protocol/backend/row.js';
 import { encodeBind, rewriteBind, type Bind } from '../protocol/frontend/bind.js';
 import { encodeClose } from '../protocol/frontend/close.js';
@@ -166,4 +168,18 @@ export class RelayedStatements {
     relay.send(encodeClose({ target: 'statement', name: OVERLAY }), 'close', state.hidden(map));
     relay.send(encodeParse({ statement: OVERLAY, text: sql, parameterTypes }), 'parse', state.hidden(map));
   }
+}
+
+/** The client never sees the parameters that carry engine rows. */
+export function ownParameters(frame: Frame, prepared: Prepared): Buffer {
+  const { statement } = prepared;
+  if (
+    frame.type !== PARAMETER_DESCRIPTION ||
+    statement.kind !== 'read' ||
+    statement.engineRelations.length === 0
+  )
+    return frame.raw;
+  return encodeParameterDescription(
+    decodeParameterDescription(frame.body).slice(0, statement.parameterCount),
+  );
 }

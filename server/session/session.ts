@@ -21,7 +21,7 @@ export class Session {
   private readonly dialect: Dialect;
   private readonly extended: Extended;
   private readonly passing: Passing;
-  private running: Promise<void> = Promise.resolve();
+  private running: Promise<unknown> = Promise.resolve();
 
   constructor(
     readonly state: SessionState,
@@ -35,8 +35,11 @@ export class Session {
     this.passing = new Passing(state, () => this.sayReady());
   }
 
-  /** Answers one message. Returns false when the client said goodbye. Never throws. */
-  async handle(frame: Frame): Promise<boolean> {
+  /**
+   * Answers one message; what needs to wait for nothing is done at once, without a promise. False when the client said
+   * goodbye. Never throws.
+   */
+  handle(frame: Frame): boolean | Promise<boolean> {
     if (frame.type === TERMINATE) return false;
     const { state } = this;
     state.timers.wake();
@@ -47,9 +50,13 @@ export class Session {
     const synced = frame.type === SYNC ? this.passing.sync(frame) : null;
     if (synced !== null) return this.passed(synced, frame);
     const running = this.run(frame);
-    if (frame.type !== QUERY && frame.type !== EXECUTE) await running;
-    // A COPY goes on while the client's next messages bring its data.
-    else await Promise.race([running, state.copyStarts()]);
+    if (running === null) return true;
+    return frame.type === QUERY || frame.type === EXECUTE ? this.untilCopy(running) : running;
+  }
+
+  /** A COPY goes on while the client's next messages bring its data. */
+  private async untilCopy(running: Promise<boolean>): Promise<boolean> {
+    await Promise.race([running, this.state.copyStarts()]);
     this.running = running;
     return true;
   }
@@ -64,34 +71,68 @@ export class Session {
     return true;
   }
 
-  private async run(frame: Frame): Promise<void> {
+  private run(frame: Frame): Promise<boolean> | null {
     const { state } = this;
     state.setBusy(true);
     state.timers.statementBegins();
     try {
-      const message = decodeFrontend(frame);
-      state.services.engine.tokens.requireValid(state.identity);
-      if (message.kind === 'sync') await this.sync();
-      else if (message.kind === 'query') await this.query(message.text);
-      else await this.extendedMessage(message);
+      const pending = this.answer(frame);
+      if (pending !== null) return this.settle(pending, frame.type);
     } catch (error) {
-      // What was relayed before is answered first; if that failed, this message would have been skipped.
-      await state.relayAnswered().catch(() => undefined);
-      if (state.relayFailed && frame.type !== QUERY && frame.type !== SYNC) {
-        this.dialect.forget();
-        state.skipToSync = true;
-        return;
-      }
-      this.report(error);
-      if (frame.type === QUERY || frame.type === SYNC) {
-        await this.extended.syncRelay().catch(() => undefined);
-        await this.ready();
-      } else {
-        state.skipToSync = true;
-      }
+      return this.finish(this.failed(error, frame.type));
+    }
+    this.finished();
+    return null;
+  }
+
+  /** @returns null when it is answered. @throws what is wrong with it, or the promise rejects with that */
+  private answer(frame: Frame): Promise<void> | null {
+    const message = decodeFrontend(frame);
+    const { engine } = this.state.services;
+    engine.tokens.requireValid(this.state.identity);
+    if (message.kind === 'sync') return this.sync();
+    return message.kind === 'query' ? this.query(message.text) : this.extendedMessage(message);
+  }
+
+  private async settle(pending: Promise<void>, type: number): Promise<boolean> {
+    try {
+      await pending;
+    } catch (error) {
+      return this.finish(this.failed(error, type));
+    }
+    this.finished();
+    return true;
+  }
+
+  private async finish(pending: Promise<void>): Promise<boolean> {
+    try {
+      await pending;
     } finally {
-      state.finished();
-      state.setBusy(false);
+      this.finished();
+    }
+    return true;
+  }
+
+  private finished(): void {
+    this.state.finished();
+    this.state.setBusy(false);
+  }
+
+  private async failed(error: unknown, type: number): Promise<void> {
+    const { state } = this;
+    // What was relayed before is answered first; if that failed, this message would have been skipped.
+    await state.relayAnswered().catch(() => undefined);
+    if (state.relayFailed && type !== QUERY && type !== SYNC) {
+      this.dialect.forget();
+      state.skipToSync = true;
+      return;
+    }
+    this.report(error);
+    if (type === QUERY || type === SYNC) {
+      await this.extended.syncRelay().catch(() => undefined);
+      await this.ready();
+    } else {
+      state.skipToSync = true;
     }
   }
 
@@ -109,15 +150,28 @@ export class Session {
     return true;
   }
 
-  private async sync(): Promise<void> {
-    const { state } = this;
+  private sync(): Promise<void> | null {
+    let pending: Promise<void> | null = null;
     try {
-      await this.extended.sync();
+      pending = this.extended.sync();
     } finally {
-      state.skipToSync = false;
-      state.relayFailed = false;
+      if (pending === null) this.synced();
+    }
+    return pending === null ? this.ready() : this.syncLater(pending);
+  }
+
+  private async syncLater(pending: Promise<void>): Promise<void> {
+    try {
+      await pending;
+    } finally {
+      this.synced();
     }
     await this.ready();
+  }
+
+  private synced(): void {
+    this.state.skipToSync = false;
+    this.state.relayFailed = false;
   }
 
   private async query(text: string): Promise<void> {
@@ -134,33 +188,33 @@ export class Session {
     await this.ready();
   }
 
-  private async extendedMessage(message: FrontendMessage): Promise<void> {
-    const { state, extended } = this;
+  private extendedMessage(message: FrontendMessage): Promise<void> | null {
+    const pending = this.dispatch(message);
+    if (pending !== null) return pending.then(() => this.skipIfFailed());
+    this.skipIfFailed();
+    return null;
+  }
+
+  private dispatch(message: FrontendMessage): Promise<void> | null {
+    const { extended } = this;
     switch (message.kind) {
       case 'parse':
-        await extended.parse(message);
-        break;
+        return extended.parse(message);
       case 'bind':
-        await extended.bind(message);
-        break;
+        return extended.bind(message);
       case 'describe':
-        await extended.describe(message);
-        break;
+        return extended.describe(message);
       case 'execute':
-        await extended.execute(message);
-        break;
+        return extended.execute(message);
       case 'close':
-        await extended.close(message);
-        break;
+        return extended.close(message);
       case 'flush':
-        await extended.flush();
-        state.output.flush();
-        break;
+        return this.flush();
       case 'copyData':
       case 'copyDone':
       case 'copyFail':
         // What is left of a COPY that was refused; PostgreSQL ignores it too.
-        break;
+        return null;
       case 'functionCall':
         throw new DatabaseError(SqlState.featureNotSupported, 'function calls are not supported', {
           hint: 'Use SELECT function(…).',
@@ -171,10 +225,17 @@ export class Session {
       case 'terminate':
         throw new DatabaseError(SqlState.protocolViolation, `unexpected ${message.kind} message`);
     }
-    if (state.relayFailed) {
-      this.dialect.forget();
-      state.skipToSync = true;
-    }
+  }
+
+  private async flush(): Promise<void> {
+    await this.extended.flush();
+    this.state.output.flush();
+  }
+
+  private skipIfFailed(): void {
+    if (!this.state.relayFailed) return;
+    this.dialect.forget();
+    this.state.skipToSync = true;
   }
 
   private report(error: unknown): void {
@@ -188,8 +249,14 @@ export class Session {
     state.relayFailed = false;
   }
 
-  private async ready(): Promise<void> {
-    if (this.state.settings.stale) await refreshSettings(this.state).catch(() => undefined);
+  private ready(): Promise<void> | null {
+    if (this.state.settings.stale) return this.refreshed();
+    this.sayReady();
+    return null;
+  }
+
+  private async refreshed(): Promise<void> {
+    await refreshSettings(this.state).catch(() => undefined);
     this.sayReady();
   }
 

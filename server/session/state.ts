@@ -34,6 +34,7 @@ import { connectFailure, translateError, type PositionMap } from './errors.js';
 import type { CopyIn } from './copyIn.js';
 import type { Output } from './output.js';
 import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
+import { printsIsoInUtc } from './reported.js';
 import { Settings } from './settings.js';
 import { Timers } from './timers.js';
 import { Transaction } from './transaction.js';
@@ -199,12 +200,9 @@ export class SessionState implements Holder {
     return this.reported;
   }
 
-  /** Times are printed in ISO style and in a zone whose name matches. */
-  printsIso(zone: RegExp): boolean {
-    return (
-      this.reported.get('DateStyle')?.startsWith('ISO') === true &&
-      zone.test(this.reported.get('TimeZone') ?? '')
-    );
+  /** Times are printed in ISO style and in UTC. */
+  get printsIsoInUtc(): boolean {
+    return printsIsoInUtc(this.reported);
   }
 
   /** Called before and after each message; between transactions the connection may be given back. */

@@ -109,10 +109,12 @@ export class Transaction {
     return this.preview?.states(aggregateType) ?? [];
   }
 
-  async commit(durable: boolean): Promise<Appended[]> {
+  commit(durable: boolean): Promise<Appended[]> {
     const { events } = this;
     this.discard();
-    return events.length === 0 ? [] : this.engine.commitTransaction(events, this.writer(), { durable });
+    return events.length === 0
+      ? Promise.resolve([])
+      : this.engine.commitTransaction(events, this.writer(), { durable });
   }
 
   discard(): void {

@@ -142,11 +142,18 @@ export function buildEvents(
   });
 }
 
-export function returningColumns(statement: AppendStatement): Column[] {
-  return statement.returning.map(({ column, label }) => ({
+/** By statement, which is parsed once for all sessions that prepare the same text. */
+const returned = new WeakMap<AppendStatement, readonly Column[]>();
+
+export function returningColumns(statement: AppendStatement): readonly Column[] {
+  const known = returned.get(statement);
+  if (known !== undefined) return known;
+  const columns = statement.returning.map(({ column, label }) => ({
     name: label,
     type: typeof column === 'object' ? column.type : RETURNING_TYPES[column],
   }));
+  returned.set(statement, columns);
+  return columns;
 }
 
 /**
@@ -167,13 +174,13 @@ export function appendResult(
       statement.returning.length === 0
         ? []
         : rows.map((row, i) =>
-            statement.returning.map(({ column }) => returned(row, events[i], column, final)),
+            statement.returning.map(({ column }) => returnedValue(row, events[i], column, final)),
           ),
     tag: `INSERT 0 ${inserted}`,
   };
 }
 
-function returned(
+function returnedValue(
   row: Appended,
   event: NewEvent | undefined,
   column: ReturningItem['column'],

@@ -1,5 +1,10 @@
-import { encodeCommandComplete } from '../protocol/backend/complete.js';
-import { encodeDataRow, encodeRowDescription, type RowField } from '../protocol/backend/row.js';
+import { encodeCommandComplete, encodePortalSuspended } from '../protocol/backend/complete.js';
+import {
+  encodeDataRow,
+  encodeRowDescription,
+  encodeTextRow,
+  type RowField,
+} from '../protocol/backend/row.js';
 import type { Format } from '../protocol/bytes.js';
 import { formatAt } from '../protocol/frontend/bind.js';
 import { typeModifier, typeOid, typeSize } from '../values/types.js';
@@ -32,11 +37,25 @@ function field(column: Column, format: Format): RowField {
   };
 }
 
+/** RowDescriptions in text format, of columns that are kept with their statement. */
+const described = new WeakMap<readonly Column[], Buffer>();
+
 export function describeColumns(columns: readonly Column[], formats: readonly Format[]): Buffer {
-  return encodeRowDescription(columns.map((column, i) => field(column, formatAt(formats, i))));
+  const isText = allText(formats);
+  const known = isText ? described.get(columns) : undefined;
+  if (known !== undefined) return known;
+  const description = encodeRowDescription(columns.map((column, i) => field(column, formatAt(formats, i))));
+  if (isText) described.set(columns, description);
+  return description;
+}
+
+function allText(formats: readonly Format[]): boolean {
+  for (const format of formats) if (format !== 0) return false;
+  return true;
 }
 
 export function encodeRows(result: Pick<Result, 'columns' | 'rows'>, formats: readonly Format[]): Buffer[] {
+  if (allText(formats)) return result.rows.map(encodeTextRow);
   const oids = result.columns.map((column) => typeOid(column.type));
   return result.rows.map((row) =>
     encodeDataRow(
@@ -49,7 +68,27 @@ export function encodeRows(result: Pick<Result, 'columns' | 'rows'>, formats: re
 
 /** Rows and CommandComplete. */
 export function encodeOutcome(result: Result, formats: readonly Format[]): Buffer[] {
-  return [...encodeRows(result, formats), encodeCommandComplete(result.tag)];
+  const messages = encodeRows(result, formats);
+  messages.push(encodeCommandComplete(result.tag));
+  return messages;
+}
+
+/** A result of which some rows are sent. */
+export interface Suspended {
+  readonly result: Result;
+  sent: number;
+}
+
+/** The next rows of a suspended result, then PortalSuspended, or CommandComplete once all were sent. */
+export function nextRows(suspended: Suspended, maxRows: number, formats: readonly Format[]): Buffer[] {
+  const { result, sent } = suspended;
+  const end = maxRows > 0 ? Math.min(result.rows.length, sent + maxRows) : result.rows.length;
+  suspended.sent = end;
+  const rows = sent === 0 && end === result.rows.length ? result.rows : result.rows.slice(sent, end);
+  const messages = encodeRows({ columns: result.columns, rows }, formats);
+  const isComplete = end === result.rows.length && (maxRows <= 0 || end - sent < maxRows);
+  messages.push(isComplete ? encodeCommandComplete(result.tag) : encodePortalSuspended());
+  return messages;
 }
 
 /** Texts of whole seconds: making one takes longer than the rest of a row. */
@@ -68,8 +107,11 @@ function secondText(seconds: number): string {
 
 /** Microseconds since 1970 as PostgreSQL prints a timestamptz in UTC. */
 export function timestampText(micros: bigint): string {
-  const base = secondText(Number(micros / 1_000_000n));
-  const fraction = Number(micros % 1_000_000n);
+  // Exact up to the year 2255; times are those of clocks, and the engine keeps them as safe integers.
+  const number = Number(micros);
+  const seconds = Math.floor(number / 1_000_000);
+  const fraction = number - seconds * 1_000_000;
+  const base = secondText(seconds);
   if (fraction === 0) return `${base}+00`;
   return `${base}.${String(fraction).padStart(6, '0').replace(/0+$/, '')}+00`;
 }

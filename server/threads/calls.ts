@@ -95,10 +95,8 @@ export function engineCalls({ engine, readModel, replication }: Called, previews
       };
     },
     previewClose: (_: AbortSignal, id: number) => void previews.delete(id),
-    state: async (_: AbortSignal, type: string, id: string): Promise<Packed | null> => {
-      const row = await engine.state(type, id);
-      return row === null ? null : packState(row);
-    },
+    state: (_: AbortSignal, type: string, id: string, version: bigint | null) =>
+      packedState(engine, type, id, version),
     estimateRead: (_: AbortSignal, type: string, ids: Ids, asOf: AsOf | null) =>
       engine.estimateRead(type, ids, asOf),
     countAggregates: (_: AbortSignal, type: string) => engine.countAggregates(type),
@@ -126,6 +124,17 @@ export function engineCalls({ engine, readModel, replication }: Called, previews
       readModel.refreshView(name, withData, { signal }),
     ...replicationCalls(replication),
   };
+}
+
+async function packedState(
+  engine: Called['engine'],
+  type: string,
+  id: string,
+  version: bigint | null,
+): Promise<Packed | null> {
+  const now = engine.stateNow(type, id, version);
+  const row = now === undefined ? await engine.state(type, id, version) : now;
+  return row === null ? null : packState(row);
 }
 
 function replicationCalls(replication: SessionReplication) {

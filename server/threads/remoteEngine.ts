@@ -77,9 +77,14 @@ export class RemoteEngine implements SessionEngine {
     return new RemotePreview(this.client, id, schema ?? known);
   }
 
-  async state(type: string, id: string): Promise<StateRow | null> {
-    const packed = await this.client.call('state', [type, id]);
+  async state(type: string, id: string, version: bigint | null = null): Promise<StateRow | null> {
+    const packed = await this.client.call('state', [type, id, version]);
     return packed === null ? null : unpackState(packed, type, id);
+  }
+
+  /** Nothing of the engine's is at hand here. */
+  stateNow(): undefined {
+    return undefined;
   }
 
   states(

@@ -97,6 +97,8 @@ const HEADER_BYTES = 4;
 
 /** The OID for a canonical type name, with or without a modifier. 42704 for a name not known here. */
 export function typeOid(canonicalTypeName: string): number {
+  const plain = BY_NAME.get(canonicalTypeName);
+  if (plain !== undefined) return plain;
   const match = WITH_MODIFIER.exec(canonicalTypeName);
   const name = match === null ? canonicalTypeName : `${match[1] ?? ''}${match[4] ?? ''}`;
   const oid = BY_NAME.get(name);

@@ -1,4 +1,4 @@
-/** What ends a step: CommandComplete and the messages without a body. */
+/** What ends a step: CommandComplete and the messages without a body. The same bytes each time: not to be changed. */
 import { BodyReader, startMessage, textMessage } from '../bytes.js';
 
 export const COMMAND_COMPLETE = 0x43;
@@ -9,9 +9,14 @@ export const NO_DATA = 0x6e;
 export const EMPTY_QUERY_RESPONSE = 0x49;
 export const PORTAL_SUSPENDED = 0x73;
 
+/** Those of the most usual tags. */
+const COMPLETE: ReadonlyMap<string, Buffer> = new Map(
+  ['SELECT 0', 'SELECT 1', 'INSERT 0 1'].map((tag) => [tag, textMessage(COMMAND_COMPLETE, tag)]),
+);
+
 /** `tag` as PostgreSQL writes it: `SELECT 3`, `INSERT 0 1`, `BEGIN`. */
 export function encodeCommandComplete(tag: string): Buffer {
-  return textMessage(COMMAND_COMPLETE, tag);
+  return COMPLETE.get(tag) ?? textMessage(COMMAND_COMPLETE, tag);
 }
 
 export function decodeCommandComplete(body: Buffer): string {
@@ -25,8 +30,10 @@ export function encodeParseComplete(): Buffer {
   return startMessage(PARSE_COMPLETE, 0);
 }
 
+const bindComplete = startMessage(BIND_COMPLETE, 0);
+
 export function encodeBindComplete(): Buffer {
-  return startMessage(BIND_COMPLETE, 0);
+  return bindComplete;
 }
 
 export function encodeCloseComplete(): Buffer {

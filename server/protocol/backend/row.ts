@@ -7,8 +7,10 @@ import {
   cstringBytes,
   protocolViolation,
   putCstring,
+  putText,
   putValues,
   startMessage,
+  textBytes,
   valuesBytes,
 } from '../bytes.js';
 
@@ -80,15 +82,16 @@ export function encodeDataRow(values: readonly (Buffer | null)[]): Buffer {
 /** A row whose columns are all in text format, without a Buffer for each of them. */
 export function encodeTextRow(values: readonly (string | null)[]): Buffer {
   let size = 2 + 4 * values.length;
-  for (const value of values) if (value !== null) size += Buffer.byteLength(value);
+  for (const value of values) if (value !== null) size += textBytes(value);
   const message = startMessage(DATA_ROW, size);
   let at = message.writeUInt16BE(checkCount(values.length, 'columns'), 5);
   for (const value of values) {
     if (value === null) {
       at = message.writeInt32BE(-1, at);
     } else {
-      const length = message.write(value, at + 4, 'utf8');
-      at = message.writeInt32BE(length, at) + length;
+      const end = putText(message, at + 4, value);
+      message.writeInt32BE(end - at - 4, at);
+      at = end;
     }
   }
   return message;

@@ -7,10 +7,17 @@ export const PARAMETER_STATUS = 0x53;
 /** I: idle, T: in a transaction, E: in a failed transaction. */
 export type TransactionStatus = 'I' | 'T' | 'E';
 
-export function encodeReadyForQuery(status: TransactionStatus): Buffer {
+function readyForQuery(status: TransactionStatus): Buffer {
   const message = startMessage(READY_FOR_QUERY, 1);
   message[5] = status.charCodeAt(0);
   return message;
+}
+
+const READY = { I: readyForQuery('I'), T: readyForQuery('T'), E: readyForQuery('E') } as const;
+
+/** The same bytes each time: not to be changed. */
+export function encodeReadyForQuery(status: TransactionStatus): Buffer {
+  return READY[status];
 }
 
 export function decodeReadyForQuery(body: Buffer): TransactionStatus {

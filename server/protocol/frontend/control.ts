@@ -17,9 +17,11 @@ export interface Terminate {
   readonly kind: 'terminate';
 }
 
+const theSync: Sync = { kind: 'sync' };
+
 export function decodeSync(body: Buffer): Sync {
-  new BodyReader(body, 'Sync').end();
-  return { kind: 'sync' };
+  if (body.length > 0) new BodyReader(body, 'Sync').end();
+  return theSync;
 }
 
 export function decodeFlush(body: Buffer): Flush {
