@@ -22,6 +22,7 @@ import { toStateRow } from './rows.js';
 import { requireAggregate } from './schema/validate.js';
 import type { Store } from './store/store.js';
 import { WriteBehindStore } from './store/writeBehind.js';
+import { SegmentRelease } from './segmentRelease.js';
 import { StoreTree } from './storeTree.js';
 import { Tokens } from './tokens/tokens.js';
 import type {
@@ -71,9 +72,7 @@ export class Engine implements ProjectionSource {
   private readonly repository: Repository;
   private readonly tree: StoreTree;
   private readonly listeners = new Set<(group: CommittedGroup) => void>();
-  private releasing: Promise<void> = Promise.resolve();
-  /** The last group of a full segment that is not released yet. */
-  private fullThrough: bigint | null = null;
+  private readonly segments: SegmentRelease;
 
   private constructor(
     private readonly parts: EngineParts,
@@ -96,9 +95,7 @@ export class Engine implements ProjectionSource {
     );
     const nowSeconds = (): number => Math.floor(clock() / 1e6);
     this.tokens = new Tokens(repository, this.loop, parts.keyring.tokenKey, this.storeId, nowSeconds);
-    parts.log.onSegmentFull = (lastSequence) => {
-      this.fullThrough = lastSequence;
-    };
+    this.segments = new SegmentRelease(parts.log, repository.store, onError);
   }
 
   /**
@@ -276,7 +273,7 @@ export class Engine implements ProjectionSource {
 
   private committed(group: CommittedGroup): void {
     this.checkpoints.schedule();
-    this.releaseFullSegments();
+    this.segments.committed(BigInt(this.loop.state.progress.sequence));
     for (const listener of this.listeners) listener(group);
   }
 
@@ -356,6 +353,11 @@ export class Engine implements ProjectionSource {
     return proveEvent(this.repository, this.tree, checkpoint, head, version);
   }
 
+  /** Gives back the room of what was replaced, such as heads of earlier versions; reads and appends go on. */
+  compact(): Promise<void> {
+    return this.repository.store.compact();
+  }
+
   /** Events a limited token has written so far. */
   async writesUsed(tokenId: string): Promise<bigint> {
     const key = this.repository.index.usage(tokenId);
@@ -368,26 +370,12 @@ export class Engine implements ProjectionSource {
     return { position: this.committedPosition(), syncs, groups: appends, logBytes: bytes };
   }
 
-  /** Segments of the log may be reused once the store has their groups in table files. */
-  private releaseFullSegments(): void {
-    const through = this.fullThrough;
-    if (through === null || BigInt(this.loop.state.progress.sequence) < through) return;
-    this.fullThrough = null;
-    const { log, onError = (): void => undefined } = this.parts;
-    this.releasing = this.releasing
-      .then(async () => {
-        await this.repository.store.flush();
-        await log.release(through);
-      })
-      .catch(onError);
-  }
-
   /** Finishes what was begun, signs a last checkpoint and closes log and store. */
   async close(): Promise<void> {
     await this.loop.close();
     try {
       await this.checkpoints.close();
-      await this.releasing;
+      await this.segments.idle();
       await this.repository.store.flush();
     } catch (error) {
       // Everything acknowledged is in the commit log; what the store could not do is done again at the next open.

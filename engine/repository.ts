@@ -150,8 +150,7 @@ export class Repository {
   }
 
   async head(agg: Buffer): Promise<Head | null> {
-    const [head] = await this.heads([agg]);
-    return head ?? null;
+    return (await this.heads([agg]))[0] ?? null;
   }
 
   /** Heads, and the identities that are not at hand, in one read. */
@@ -300,10 +299,14 @@ export class Repository {
     return value === null ? null : records.decodeEventPosition(this.sealer.openOwn(key, own, value));
   }
 
-  /** The event with an id, wherever it is. */
-  async eventWithId(eventId: Buffer): Promise<StoredEvent | null> {
-    const key = this.index.eventId(eventId);
-    const kept = await this.store.get(key);
+  /** The events with these ids, wherever they are. */
+  async eventsWithIds(eventIds: readonly Buffer[]): Promise<(StoredEvent | null)[]> {
+    const kept = await this.store.getMany(eventIds.map((id) => this.index.eventId(id)));
+    return Promise.all(eventIds.map((eventId, i) => this.eventWithId(eventId, kept[i] ?? null)));
+  }
+
+  /** @param kept what the index of given ids says */
+  private async eventWithId(eventId: Buffer, kept: Buffer | null): Promise<StoredEvent | null> {
     const position = kept === null ? this.eventIds.position(eventId) : kept.readUIntBE(0, 6);
     const entry = position === null ? null : await this.positions.at(position);
     // An id that only looks as if it had been drawn here.

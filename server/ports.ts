@@ -80,6 +80,7 @@ export interface SessionEngine {
   writesUsed(tokenId: string): Promise<bigint>;
   verify(type: string | null, id: string | null, options?: VerifyOptions): Promise<VerifyReport>;
   checkpoint(): Promise<Checkpoint>;
+  compact(): Promise<void>;
   proveConsistency(size1: number, size2: number): Promise<string[]>;
   prove(
     type: string,

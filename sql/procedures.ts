@@ -11,6 +11,7 @@ export const PROCEDURES: ReadonlyMap<string, ProcedureSignature> = new Map([
   ['verify', { minimum: 0, maximum: 2, usage: 'verify([type [, id]])' }],
   ['prove', { minimum: 2, maximum: 3, usage: 'prove(type, id [, version])' }],
   ['checkpoint', { minimum: 0, maximum: 1, usage: 'checkpoint([since_size])' }],
+  ['compact', { minimum: 0, maximum: 0, usage: 'compact()' }],
   [
     'token_generate',
     {

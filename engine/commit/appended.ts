@@ -69,6 +69,11 @@ export function formatUuid(bytes: Buffer): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
+/** A UUID's 16 bytes. */
+export function uuidBytes(text: string): Buffer {
+  return Buffer.from(text.replaceAll('-', ''), 'hex');
+}
+
 /** What followers are told of an event. */
 export function announcementOf({ stored }: Staged): CommittedEvent {
   return {

@@ -2,6 +2,7 @@ import { ByteReader } from '../codec/bytes.js';
 import type { Head, Repository } from '../repository.js';
 import { toEventRow } from '../rows.js';
 import type { NewEvent } from '../types.js';
+import { uuidBytes } from './appended.js';
 import { headName, type Existing, type Known } from './stage.js';
 
 /** What one group's requests may ask about the store. */
@@ -37,10 +38,12 @@ export class Prefetched implements Known {
   }
 
   async loadEventIds(ids: readonly string[]): Promise<void> {
-    for (const id of ids) {
-      const event = await this.repository.eventWithId(Buffer.from(id.replaceAll('-', ''), 'hex'));
+    if (ids.length === 0) return;
+    const events = await this.repository.eventsWithIds(ids.map(uuidBytes));
+    ids.forEach((id, i) => {
+      const event = events[i] ?? null;
       if (event !== null) this.eventIds.set(id, { row: toEventRow(event) });
-    }
+    });
   }
 
   async loadUsage(tokenIds: readonly string[]): Promise<void> {

@@ -13,7 +13,7 @@ import { VIEW_TYPE } from '../schema/views.js';
 import { appendLeaf } from '../tree.js';
 import { randomPool } from '../crypto/random.js';
 import type { EventRow, Fields, NewEvent, Writer } from '../types.js';
-import { AppendedEvent } from './appended.js';
+import { AppendedEvent, uuidBytes } from './appended.js';
 
 /** An event that has its place in the group. */
 export interface Staged {
@@ -105,9 +105,7 @@ export class Group {
     // One by one: as arguments of a call, so many would not fit the stack.
     for (const staged of attempt.staged) this.staged.push(staged);
     for (const [name, head] of attempt.heads) this.heads.set(name, head);
-    // Nobody can know an id that is drawn in this very group.
-    for (const staged of attempt.staged)
-      if (staged.givenId !== null) this.eventIds.set(staged.givenId.toString('hex'), staged);
+    for (const [id, staged] of attempt.eventIds) this.eventIds.set(id, staged);
     return answers;
   }
 
@@ -130,6 +128,8 @@ class Attempt {
   catalogue: Catalogue;
   readonly staged: Staged[] = [];
   readonly heads = new Map<string, Head>();
+  /** Given ones: nobody can know an id that is drawn in this very group. */
+  readonly eventIds = new Map<string, Staged>();
 
   constructor(
     private readonly group: Group,
@@ -159,8 +159,7 @@ class Attempt {
   /** Idempotency comes before the version check: a repeated append must not fail because it succeeded before. */
   private duplicateOf(event: NewEvent, eventId: string): Staged | Existing | null {
     const plain = eventId.replaceAll('-', '');
-    const here =
-      this.staged.find((s) => s.givenId?.toString('hex') === plain) ?? this.group.stagedWith(plain);
+    const here = this.eventIds.get(plain) ?? this.group.stagedWith(plain);
     const found = here ?? this.known.existing(eventId);
     if (found === null) return null;
     const row = 'row' in found ? found.row : new AppendedEvent(found, true);
@@ -189,7 +188,7 @@ class Attempt {
     const agg = before?.agg ?? this.known.agg(number, event.aggregateType, event.aggregateId);
     const key = before?.key ?? this.known.newKey();
     const position = this.basePosition + this.staged.length + 1;
-    const givenId = event.eventId === null ? null : Buffer.from(event.eventId.replaceAll('-', ''), 'hex');
+    const givenId = event.eventId === null ? null : uuidBytes(event.eventId);
     const stored: StoredEvent = {
       agg,
       key,
@@ -220,6 +219,7 @@ class Attempt {
     };
     const staged: Staged = { stored, givenId, leaf, head, isFirst: before === null, internal };
     this.staged.push(staged);
+    if (givenId !== null) this.eventIds.set(givenId.toString('hex'), staged);
     this.heads.set(name, head);
     if (event.aggregateType === SCHEMA_TYPE)
       this.catalogue = this.catalogue.with(event.aggregateId, head.state);

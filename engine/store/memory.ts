@@ -56,6 +56,10 @@ export class MemoryStore implements Store {
     }
   }
 
+  async compact(): Promise<void> {
+    await this.flush();
+  }
+
   async flush(): Promise<void> {
     this.#mustBeOpen();
   }

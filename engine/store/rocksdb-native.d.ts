@@ -62,6 +62,7 @@ declare module 'rocksdb-native' {
     write(options?: BatchOptions): WriteBatch;
     iterator(options: IteratorOptions): Iterator;
     flush(): Promise<void>;
+    compact(): Promise<void>;
     close(): Promise<void>;
   }
 

@@ -125,6 +125,11 @@ export class RocksStore implements Store {
     await this.#run('flush the store', this.#db.flush());
   }
 
+  async compact(): Promise<void> {
+    await this.flush();
+    await this.#run('compact the store', this.#db.compact());
+  }
+
   close(): Promise<void> {
     if (this.#closing === null) {
       // The binding's close() waits for ever while an iterator is open.

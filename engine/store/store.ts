@@ -51,6 +51,9 @@ export interface Store {
   /** Resolves once everything written so far is in table files and outlives the loss of the store's own log. */
   flush(): Promise<void>;
 
+  /** Rewrites the table files without what later writes have replaced, which happens by itself as well, bit by bit. */
+  compact(): Promise<void>;
+
   /** Refuses new calls, ends open scans, waits for calls in flight, closes. May be called twice. */
   close(): Promise<void>;
 }

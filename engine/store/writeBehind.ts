@@ -97,6 +97,11 @@ export class WriteBehindStore implements Store {
     await this.#store.flush();
   }
 
+  async compact(): Promise<void> {
+    await this.#settled();
+    await this.#store.compact();
+  }
+
   async close(): Promise<void> {
     await this.#settled().catch(() => undefined);
     await this.#store.close();

@@ -141,6 +141,17 @@ const checkpoint: Procedure = {
   },
 };
 
+const compact: Procedure = {
+  parameters: [],
+  columns: columns({ seconds: 'double precision' }),
+  async run(_args, { engine, access }) {
+    access.requireAdmin('compact the store');
+    const started = performance.now();
+    await engine.compact();
+    return [[((performance.now() - started) / 1000).toFixed(3)]];
+  },
+};
+
 const tokenGenerate: Procedure = {
   parameters: ['identifier_type', 'identifier_id', 'grants', 'expires_at', 'write_limit'],
   columns: columns({ token: 'text', token_id: 'uuid', expires_at: 'timestamp with time zone' }),
@@ -183,6 +194,7 @@ const PROCEDURES: Readonly<Record<string, Procedure>> = {
   verify,
   prove,
   checkpoint,
+  compact,
   token_generate: tokenGenerate,
   token_revoke: tokenRevoke,
 };

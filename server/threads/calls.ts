@@ -107,6 +107,7 @@ export function engineCalls({ engine, readModel, replication }: Called, previews
         ...(compare ? { compare: (states) => compareStates({ engine, readModel }, states) } : {}),
       }),
     checkpoint: async () => plainCheckpoint(await engine.checkpoint()),
+    compact: () => engine.compact(),
     proveConsistency: (_: AbortSignal, size1: number, size2: number) => engine.proveConsistency(size1, size2),
     prove: (_: AbortSignal, type: string, id: string, version: bigint) => engine.prove(type, id, version),
     authenticate: (_: AbortSignal, token: string): Promise<Identity> => engine.tokens.authenticate(token),

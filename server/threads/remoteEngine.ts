@@ -133,6 +133,10 @@ export class RemoteEngine implements SessionEngine {
     return withBuffer(await this.client.call('checkpoint', []));
   }
 
+  compact(): Promise<void> {
+    return this.client.call('compact', []);
+  }
+
   proveConsistency(size1: number, size2: number): Promise<string[]> {
     return this.client.call('proveConsistency', [size1, size2]);
   }

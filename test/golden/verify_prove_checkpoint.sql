@@ -22,3 +22,7 @@ CALL verfiy();
 CALL checkpoint('x');
 CALL checkpoint(999999);
 SELECT verify('patient');
+
+-- Disk space is given back; nothing else changes.
+CALL compact('x');
+CALL verify();
