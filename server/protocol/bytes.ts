@@ -29,8 +29,8 @@ function shortAscii(bytes: Buffer, start: number, end: number): string | null {
 export function utf8Text(bytes: Buffer): string {
   const short = shortAscii(bytes, 0, bytes.length);
   if (short !== null) return short;
-  if (bytes.includes(0)) throw notUtf8();
-  return decodeUtf8(bytes);
+  checkUtf8(bytes);
+  return bytes.toString('utf8');
 }
 
 /** @throws DatabaseError 22021 when the bytes are not UTF-8 or hold a zero byte */

@@ -317,7 +317,7 @@ export class Extended {
   private async syncRelayed(): Promise<void> {
     const { state } = this;
     // With nothing of our own to end, the read model's Sync goes out together with what is before it.
-    if (!state.explicit && !state.transaction.isEmpty) {
+    if (this.dialect.hasImplicit) {
       await state.relayAnswered();
       if (!state.relayFailed && !state.skipToSync) await this.dialect.commitImplicit();
     }

@@ -46,9 +46,11 @@ export class Session {
     if (state.copy !== null) return this.copyMessage(state.copy, frame);
     if (state.relayFailed) state.skipToSync = true;
     if (state.skipToSync && frame.type !== SYNC) return true;
-    if (this.passing.pass(frame)) return true;
-    const synced = frame.type === SYNC ? this.passing.sync(frame) : null;
-    if (synced !== null) return this.passed(synced, frame);
+    if (state.openRelay !== null) {
+      if (this.passing.pass(frame)) return true;
+      const synced = frame.type === SYNC ? this.passing.sync(frame) : null;
+      if (synced !== null) return this.passed(synced, frame);
+    }
     const running = this.run(frame);
     if (running === null) return true;
     return frame.type === QUERY || frame.type === EXECUTE ? this.untilCopy(running) : running;
