@@ -37,6 +37,7 @@ import type {
   StateRow,
   Writer,
 } from './types.js';
+import { Versions } from './versions.js';
 import { verifyOne } from './verify/one.js';
 import { StoreVerifier, type VerifyOptions, type VerifyReport } from './verify/verify.js';
 
@@ -66,6 +67,7 @@ function fileKey(name: string): Buffer {
 export class Engine implements ProjectionSource {
   readonly tokens: Tokens;
   readonly checkpoints: Checkpoints;
+  readonly versions: Versions;
   private readonly loop: CommitLoop;
   private readonly reader: Reader;
   private readonly repository: Repository;
@@ -85,6 +87,7 @@ export class Engine implements ProjectionSource {
     this.repository = repository;
     this.loop = new CommitLoop(repository, parts.log, loopState, clock, (group) => this.committed(group));
     this.reader = new Reader(repository, this.loop);
+    this.versions = new Versions(repository, this.loop);
     this.tree = new StoreTree(repository);
     this.checkpoints = new Checkpoints(
       repository,
