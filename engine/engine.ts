@@ -82,8 +82,7 @@ export class Engine implements ProjectionSource {
     repository: Repository,
     loopState: CommitLoop['state'],
   ) {
-    const clock = parts.clock ?? systemClock;
-    const onError = parts.onError ?? (() => undefined);
+    const { keyring, clock = systemClock, onError = () => undefined } = parts;
     this.repository = repository;
     this.loop = new CommitLoop(repository, parts.log, loopState, clock, (group) => this.committed(group));
     this.reader = new Reader(repository, this.loop);
@@ -92,16 +91,14 @@ export class Engine implements ProjectionSource {
     this.checkpoints = new Checkpoints(
       repository,
       this.loop,
-      parts.keyring.signingKey,
+      keyring.signingKey,
       parts.directory,
-      parts.keyring.storeId,
+      keyring.storeId,
       onError,
     );
     const nowSeconds = (): number => Math.floor(clock() / 1e6);
     this.tokens = new Tokens(repository, this.loop, parts.keyring.tokenKey, this.storeId, nowSeconds);
-    parts.log.onSegmentFull = (lastSequence) => {
-      this.fullThrough = lastSequence;
-    };
+    parts.log.onSegmentFull = (lastSequence) => void (this.fullThrough = lastSequence);
   }
 
   /**

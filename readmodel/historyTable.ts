@@ -11,6 +11,7 @@ import { ALL_TYPES, READER } from './bootstrap.js';
 import { ByteWriter } from './byteWriter.js';
 import { copyIn } from './copyIn.js';
 import { typeGroup } from './roles.js';
+import { policies } from './schemaMirror.js';
 import { quoteIdentifier, quoteLiteral } from './session.js';
 
 export interface HistoryTable {
@@ -138,14 +139,11 @@ export async function publish(client: pg.Client, table: HistoryTable, storeId: s
 
 /** As for the table of current state. */
 function security(table: HistoryTable): string {
-  const [name, group, wanted] = [relation(table), typeGroup(table.type), quoteLiteral(table.type)];
+  const [name, group] = [relation(table), typeGroup(table.type)];
   return `
     GRANT SELECT ON ${name} TO ${READER}, ${ALL_TYPES}, ${group};
     ALTER TABLE ${name} ENABLE ROW LEVEL SECURITY;
-    CREATE POLICY everything ON ${name} FOR SELECT TO ${READER} USING (true);
-    CREATE POLICY granted ON ${name} FOR SELECT TO ${group}, ${ALL_TYPES} USING (
-      aggregate_id = ANY ((SELECT eventful_internal.granted_ids(${wanted}))::text[])
-      OR aggregate_id ^@ ANY ((SELECT eventful_internal.granted_prefixes(${wanted}))::text[]));`;
+    ${policies(name, table.type).join(';')};`;
 }
 
 /** Fields the schema has got meanwhile. @throws 55P03 when a reader holds the table for longer than we wait */
