@@ -54,7 +54,6 @@ const UNREPORTED = new Set(['application_name']);
 const IDLE_MS = 2000;
 
 export class SessionState implements Holder {
-  // What the session that owns this state sets:
   /** Reads a timestamp's text as the session does; microseconds since 1970. */
   timestamp: (text: string) => Promise<bigint> = () => Promise.reject(new Error('no session'));
   /** Does a statement see everything committed before it? */
