@@ -46,6 +46,7 @@ describe('settings', () => {
     ['[server]\nport = "9595"', /server\.port must be a number/],
     ['[server]\nsession_threads = 65', /server\.session_threads must be a number from 0 to 64/],
     ['[server]\nhost = ""', /server\.host must be text/],
+    ['[read_model]\nhistory_mb = -1', /read_model\.history_mb must be a number from 0 to 1000000/],
     ['[log]\nlevel = "loud"', /log\.level must be one of/],
     ['[server', /not valid TOML/],
   ])('refuse %j', (toml, message) => expect(() => parseSettings(toml)).toThrow(message));

@@ -22,6 +22,10 @@ export interface Settings {
   readonly tlsKey: string;
   /** null: in memory (/dev/shm). */
   readonly readModelDirectory: string | null;
+  /** Megabytes for tables of the past; 0: none. */
+  readonly historyMb: number;
+  /** A look-back over fewer aggregates is the engine's. */
+  readonly historyFrom: number;
   readonly logLevel: string;
 }
 
@@ -35,6 +39,8 @@ export const DEFAULT_SETTINGS: Settings = {
   tlsCert: 'tls/server.crt',
   tlsKey: 'tls/server.key',
   readModelDirectory: null,
+  historyMb: 512,
+  historyFrom: 1000,
   logLevel: 'info',
 };
 
@@ -121,6 +127,21 @@ const ENTRIES: readonly Entry[] = [
     comment:
       'Where the current state is kept, unencrypted. Default: memory (/dev/shm). If you set it, use an encrypted volume.',
     check: text,
+  },
+  {
+    section: 'read_model',
+    key: 'history_mb',
+    setting: 'historyMb',
+    comment:
+      'Megabytes for tables of the past, which AS OF over many aggregates is answered from; 0: none, the engine answers.',
+    check: number(0, 1_000_000),
+  },
+  {
+    section: 'read_model',
+    key: 'history_from',
+    setting: 'historyFrom',
+    comment: 'AS OF over fewer aggregates than this is answered by the engine in any case.',
+    check: number(1, 1_000_000_000),
   },
   {
     section: 'log',

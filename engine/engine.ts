@@ -38,6 +38,7 @@ import type {
   StateRow,
   Writer,
 } from './types.js';
+import { Versions } from './versions.js';
 import { verifyOne } from './verify/one.js';
 import { StoreVerifier, type VerifyOptions, type VerifyReport } from './verify/verify.js';
 
@@ -67,6 +68,7 @@ function fileKey(name: string): Buffer {
 export class Engine implements ProjectionSource {
   readonly tokens: Tokens;
   readonly checkpoints: Checkpoints;
+  readonly versions: Versions;
   private readonly loop: CommitLoop;
   private readonly reader: Reader;
   private readonly repository: Repository;
@@ -79,18 +81,18 @@ export class Engine implements ProjectionSource {
     repository: Repository,
     loopState: CommitLoop['state'],
   ) {
-    const clock = parts.clock ?? systemClock;
-    const onError = parts.onError ?? (() => undefined);
+    const { keyring, clock = systemClock, onError = () => undefined } = parts;
     this.repository = repository;
     this.loop = new CommitLoop(repository, parts.log, loopState, clock, (group) => this.committed(group));
     this.reader = new Reader(repository, this.loop);
+    this.versions = new Versions(repository, this.loop);
     this.tree = new StoreTree(repository);
     this.checkpoints = new Checkpoints(
       repository,
       this.loop,
-      parts.keyring.signingKey,
+      keyring.signingKey,
       parts.directory,
-      parts.keyring.storeId,
+      keyring.storeId,
       onError,
     );
     const nowSeconds = (): number => Math.floor(clock() / 1e6);

@@ -1,6 +1,7 @@
 import type { ClientConfig } from 'pg';
 import type { Grant, ProjectionSource, Schema } from '../engine/types.js';
 import { bootstrap, DATABASE } from './bootstrap.js';
+import { Histories, type HistoryOptions, type PastAnswer, type PastRequest } from './histories.js';
 import { SILENT, type Logger } from './logger.js';
 import { EmbeddedPostgres, PORT, SUPERUSER } from './postgres.js';
 import { Projector, type RebuildReport } from './projector.js';
@@ -11,6 +12,7 @@ import { ViewFiller, type FillOptions } from './viewFiller.js';
 import { tryView, type ViewDraft, type ViewShape } from './viewTrial.js';
 
 export { removeReadModel } from './postgres.js';
+export type { HistoryOptions, PastAnswer, PastRequest } from './histories.js';
 export type { Logger } from './logger.js';
 export type { RebuildReport } from './projector.js';
 export { ALL_PUBLICATION } from './publications.js';
@@ -25,6 +27,8 @@ export interface ReadModelOptions {
   /** Where to put `eventful-<store id>/`; by default /dev/shm, which must then be memory with room enough. */
   readonly directory?: string | undefined;
   readonly logger?: Logger | undefined;
+  /** Tables of the past; absent: there are none. */
+  readonly history?: HistoryOptions | undefined;
   /** States that may wait to be written; beyond them the engine is asked again what changed. */
   readonly maxWaitingStates?: number | undefined;
   readonly onRebuildProgress?: ((rows: number) => void) | undefined;
@@ -74,6 +78,8 @@ export interface ReadModel {
   fillViews(names: readonly string[], options: FillOptions): Promise<ReadonlyMap<string, string>>;
   /** @throws DatabaseError as PostgreSQL says, 55P03 while a transaction that reads the view is open */
   refreshView(name: string, withData: boolean, options: FillOptions): Promise<void>;
+  /** How a look-back is answered, once the table that answers it is up to date. Rejects when the signal aborts. */
+  past(request: PastRequest, signal?: AbortSignal): Promise<PastAnswer>;
   /** A statement as superuser, for the server's own use. */
   query(text: string, values?: readonly unknown[]): Promise<Rows>;
   on(event: 'down' | 'up', listener: () => void): void;
@@ -93,13 +99,17 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
   const config: ClientConfig = { ...superuser, application_name: 'eventful projector' };
   // Planned once: its statements are the same again and again, and only the lengths of their arrays change.
   const projectorConfig = { ...config, options: '-c plan_cache_mode=force_generic_plan' };
-  const sessions = { projector: new Session(projectorConfig), server: new Session(config) };
+  const [server, forHistory] = [new Session(config), new Session(config)];
+  const sessions = { projector: new Session(projectorConfig), server, history: forHistory };
   let projector: Projector | null = null;
+  const { history } = options;
+  const histories = history ? new Histories(history, sessions.history, postgres.directory, logger) : null;
   const filler = new ViewFiller(config, sessions.server, logger);
   const close = async (remove: boolean): Promise<void> => {
     await filler.close();
+    await histories?.close();
     await projector?.stop();
-    await Promise.all([sessions.projector.close(), sessions.server.close()]);
+    await Promise.all(Object.values(sessions).map((session) => session.close()));
     await postgres.stop({ remove });
   };
   try {
@@ -121,12 +131,16 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
       fillViews: () => filler.fillMissing(null).catch(() => undefined),
     });
     await projector.start();
+    await histories?.open(projector.report === null);
   } catch (error) {
     await close(false);
     throw error;
   }
   const following = projector;
-  postgres.on('down', () => following.interrupted("the read model's PostgreSQL is being restarted"));
+  postgres.on('down', () => {
+    histories?.lost();
+    following.interrupted("the read model's PostgreSQL is being restarted");
+  });
   postgres.on('up', () => following.nudge());
   postgres.on('gaveUp', (error) => following.giveUp(error));
   const replication = new ReplicationHost(
@@ -137,7 +151,16 @@ export async function startReadModel(options: ReadModelOptions): Promise<ReadMod
   );
   const tryDraft: ReadModel['tryView'] = (own, draft) =>
     tryView(sessions.server, logger, { own, committed: options.source.schema() }, draft);
-  return readModel({ postgres, projector, session: sessions.server, filler, replication, tryDraft, close });
+  return readModel({
+    postgres,
+    projector,
+    session: sessions.server,
+    filler,
+    replication,
+    histories,
+    tryDraft,
+    close,
+  });
 }
 
 function connectionTo(postgres: EmbeddedPostgres, role: RoleLogin): ReadModelConnection {
@@ -150,11 +173,15 @@ interface Parts {
   readonly session: Session;
   readonly filler: ViewFiller;
   readonly replication: ReplicationHost;
+  readonly histories: Histories | null;
   readonly tryDraft: ReadModel['tryView'];
   readonly close: (remove: boolean) => Promise<void>;
 }
 
-function readModel({ postgres, projector, session, filler, replication, tryDraft, close }: Parts): ReadModel {
+const NO_HISTORIES: PastAnswer = { kind: 'engine', why: 'few', reason: null };
+
+function readModel(parts: Parts): ReadModel {
+  const { postgres, projector, session, filler, replication, histories, tryDraft, close } = parts;
   const roles = new Roles(session);
   let stopped: Promise<void> | null = null;
   return {
@@ -181,6 +208,7 @@ function readModel({ postgres, projector, session, filler, replication, tryDraft
     tryView: tryDraft,
     fillViews: (names, fill) => filler.fillMissing(names, fill),
     refreshView: (name, withData, fill) => filler.refresh(name, withData, fill),
+    past: (request, signal) => histories?.answer(request, signal) ?? Promise.resolve(NO_HISTORIES),
     query: (text, values) => session.query(text, values),
     on: (event, listener) => void postgres.on(event, listener),
     off: (event, listener) => void postgres.off(event, listener),

@@ -21,8 +21,7 @@ const LOAD_ROWS = 5000;
 
 /**
  * How long commits gather behind a batch while nobody waits for them; the first after a pause is written at once. A
- * batch costs this thread about 55 µs and PostgreSQL 70 to 100, however few its rows, and a client that appends all the
- * time competes with both for its next append: 10 ms instead of 5 halves that.
+ * batch costs this thread about 55 µs and PostgreSQL 70 to 100, however few its rows: 10 ms instead of 5 halves that.
  */
 const GATHER_MS = 10;
 

@@ -208,6 +208,14 @@ function security(type: string): string[] {
     // Nobody here may create the table that would refer.
     `GRANT REFERENCES (aggregate_id) ON ${relation} TO ${READER}, ${ALL_TYPES}, ${group}`,
     `ALTER TABLE ${relation} ENABLE ROW LEVEL SECURITY`,
+    ...policies(relation, type),
+  ];
+}
+
+/** Who may see which rows of a type. */
+export function policies(relation: string, type: string): string[] {
+  const group = typeGroup(type);
+  return [
     `CREATE POLICY everything ON ${relation} FOR SELECT TO ${READER} USING (true)`,
     `CREATE POLICY granted ON ${relation} FOR SELECT TO ${group}, ${ALL_TYPES} USING (
        aggregate_id = ANY ((${ownPatterns(type)} AND NOT is_prefix)::text[])

@@ -25,6 +25,10 @@ export interface ServerOptions extends StoreKeys {
   readonly authenticationMs?: number;
   /** Where the read model keeps its data; default: memory (/dev/shm). */
   readonly readModelDirectory?: string;
+  /** Memory for tables of the past, all together; 0: none are made. */
+  readonly historyBytes?: number;
+  /** A look-back over fewer aggregates is answered by the engine itself. */
+  readonly historyFrom?: number;
   readonly segmentBytes?: number;
   readonly logger: Logger;
   readonly onRebuildProgress?: (rows: number) => void;
@@ -34,6 +38,8 @@ export interface ServerOptions extends StoreKeys {
 const MAX_CONNECTIONS = 2000;
 /** The read model takes 200 connections, of which it and we need some. */
 const MAX_BACKENDS = 180;
+const HISTORY_BYTES = 512 * 1024 * 1024;
+const HISTORY_FROM = 1000;
 /** As PostgreSQL's authentication_timeout. */
 const AUTHENTICATION_MS = 60_000;
 
@@ -64,6 +70,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       source: engine,
       directory: options.readModelDirectory,
       logger,
+      history: {
+        source: engine,
+        limitBytes: options.historyBytes ?? HISTORY_BYTES,
+        fromAggregates: options.historyFrom ?? HISTORY_FROM,
+      },
       onRebuildProgress: options.onRebuildProgress,
     });
     const slots = new Slots(options.directory, { engine, readModel, logger });

@@ -24,6 +24,8 @@ import type {
 import type { VerifyOptions, VerifyReport } from '../engine/verify/verify.js';
 import type {
   FillOptions,
+  PastAnswer,
+  PastRequest,
   ReadModelConnection,
   RoleLogin,
   Standing,
@@ -101,6 +103,7 @@ export interface SessionReadModel {
     text: string,
     values?: readonly unknown[],
   ): Promise<{ readonly rows: readonly Record<string, unknown>[] }>;
+  past(request: PastRequest, signal?: AbortSignal): Promise<PastAnswer>;
   tryView(schema: Schema, draft: ViewDraft): Promise<ViewShape>;
   fillViews(names: readonly string[], options: FillOptions): Promise<ReadonlyMap<string, string>>;
   refreshView(name: string, withData: boolean, options: FillOptions): Promise<void>;

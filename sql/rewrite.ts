@@ -10,9 +10,19 @@ import type { ByteRange } from './text.js';
  */
 export type RowSource = number | string;
 
+/** A table that has the rows of a relation, and others. */
+export interface RowTable {
+  /** Qualified, written as it is. */
+  readonly relation: string;
+  /** The columns it has; others are NULL. */
+  readonly columns: readonly string[];
+  /** Which of its rows. */
+  readonly condition: string;
+}
+
 export interface Replacement {
   /** For each engine relation, by its index in the statement. */
-  readonly engine: (index: number) => RowSource;
+  readonly engine: (index: number) => RowSource | RowTable;
   /** For each state reference, by its index: the rows that overlay the table's own; null leaves it alone. */
   readonly state?: (index: number) => RowSource | null;
   /** The columns the stored table has, where the open transaction has added to them. */
@@ -32,14 +42,18 @@ interface Edit extends ByteRange {
 type Columns = (relation: EngineRelation | StateReference) => readonly ResultColumn[];
 
 /**
- * Replaces the relations of a read by subqueries over JSON, one array of objects for each. Nothing else of the text is
+ * Replaces the relations of a read by subqueries over JSON, one array of objects for each, or over a table. Nothing else of the text is
  * changed, and AS OF goes with the name in front of it.
  */
 export function rewriteRead(read: ReadStatement, replace: Replacement, columns: Columns): RewrittenRead {
   const edits: Edit[] = [];
   read.engineRelations.forEach((relation, index) => {
-    const rows = recordset(replace.engine(index), columns(relation), explained(read, `engine:${index}`));
-    addEdits(edits, relation, `(SELECT * FROM ${rows})`);
+    const source = replace.engine(index);
+    const subquery =
+      typeof source === 'object'
+        ? tableRows(source, columns(relation), explained(read, `history:${index}`))
+        : `(SELECT * FROM ${recordset(source, columns(relation), explained(read, `engine:${index}`))})`;
+    addEdits(edits, relation, subquery);
   });
   read.stateReferences.forEach((reference, index) => {
     const source = replace.state?.(index) ?? null;
@@ -77,6 +91,17 @@ function json(source: RowSource): string {
 function recordset(source: RowSource, columns: readonly ResultColumn[], alias: string): string {
   const list = columns.map(({ name, type }) => `${quoteName(name)} ${type}`).join(', ');
   return `json_to_recordset(${json(source)}) AS ${quoteName(alias)}(${list})`;
+}
+
+/** COALESCE of one value is that value; without it, clients would be told that the columns are those of the table. */
+function tableRows(source: RowTable, columns: readonly ResultColumn[], alias: string): string {
+  const list = columns.map(({ name, type }) => {
+    const column = quoteName(name);
+    return source.columns.includes(name)
+      ? `COALESCE(${quoteName(alias)}.${column}) AS ${column}`
+      : `NULL::${type} AS ${column}`;
+  });
+  return `(SELECT ${list.join(', ')} FROM ${source.relation} AS ${quoteName(alias)} WHERE ${source.condition})`;
 }
 
 /** In a plan the name tells which relation of the statement a node stands for; elsewhere nobody sees it. */

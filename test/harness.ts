@@ -43,15 +43,24 @@ export interface TestServerOptions {
   readonly maxBackends?: number;
   readonly maxConnections?: number;
   readonly authenticationMs?: number;
+  readonly historyBytes?: number;
+  readonly historyFrom?: number;
 }
 
 /** So that the whole suite can run with sessions on threads of their own (npm run test:threads). */
 const SESSION_THREADS = Number(process.env['EVENTFUL_TEST_SESSION_THREADS'] ?? 0);
 
+/** So that the golden scripts can run with tables of the past, however few aggregates they have. */
+const HISTORY_FROM =
+  process.env['EVENTFUL_TEST_HISTORY_FROM'] === undefined
+    ? undefined
+    : Number(process.env['EVENTFUL_TEST_HISTORY_FROM']);
+
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const directory = options.reopen?.directory ?? mkdtempSync(join(tmpdir(), 'eventful-test-'));
   const keys = options.reopen?.keys ?? { masterKey: randomBytes(32), dek: randomBytes(32) };
   if (options.reopen === undefined) createKeyring(directory, keys);
+  const historyFrom = options.historyFrom ?? HISTORY_FROM;
   const server = await startServer({
     directory,
     ...keys,
@@ -64,6 +73,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.maxBackends === undefined ? {} : { maxBackends: options.maxBackends }),
     ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+    ...(options.historyBytes === undefined ? {} : { historyBytes: options.historyBytes }),
+    ...(historyFrom === undefined ? {} : { historyFrom }),
     ...(options.authenticationMs === undefined ? {} : { authenticationMs: options.authenticationMs }),
   });
   const tokenFor: TestServer['tokenFor'] = async (

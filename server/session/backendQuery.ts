@@ -131,7 +131,10 @@ export async function runQuery(
   await state.waitForReads();
   const { sql, extra, notes } = await prepareRead(state, read, parameters);
   const own = Array.from({ length: read.parameterCount }, (_, i) => parameters(i + 1));
-  const types = Array.from({ length: read.parameterCount }, (_, i) => parameterTypes[i] ?? 0);
+  const types = [
+    ...Array.from({ length: read.parameterCount }, (_, i) => parameterTypes[i] ?? 0),
+    ...extra.map(() => 114),
+  ];
   return { ...(await ask(state, `${explain}${sql}`, types, [...own, ...extra])), notes };
 }
 
@@ -173,6 +176,12 @@ export async function readTimestamp(state: SessionState, text: string): Promise<
   if (micros === null)
     throw new DatabaseError(SqlState.invalidDatetimeFormat, 'the timestamp must be a moment in time');
   return BigInt(micros);
+}
+
+/** Does the next statement get a snapshot of its own, or one that an earlier statement may have taken? */
+export async function readsLatest(state: SessionState): Promise<boolean> {
+  const sql = `SELECT current_setting('transaction_isolation')`;
+  return ['read committed', 'read uncommitted'].includes((await ask(state, sql, [], [])).rows[0]?.[0] ?? '');
 }
 
 /** Learns what functions have done to the settings we act on; again after the transaction that may undo it. */

@@ -1,4 +1,5 @@
 /** Prepared statements of the read model: what the client's Parse and Bind become for it. */
+import type { RowTable } from '../../sql/rewrite.js';
 import type { ReadStatement, SessionStatement } from '../../sql/statement.js';
 import {
   decodeParameterDescription,
@@ -132,11 +133,9 @@ export class RelayedStatements {
         const rows = await engineRows(state, statement, parametersOf(message, prepared.types ?? []));
         const extraText = changed.length > 0 ? [...rows.json, ...overlayRows(state, statement)] : rows.json;
         notes = rows.notes;
-        if (changed.length > 0) await this.prepareOverlay(statement, prepared);
-        sent = rewriteBind(message, {
-          extraText,
-          ...(changed.length > 0 ? { statement: OVERLAY } : {}),
-        });
+        const anew = changed.length > 0 || rows.tables.some((table) => table !== null);
+        if (anew) await this.prepareOverlay(statement, prepared, rows.tables);
+        sent = rewriteBind(message, { extraText, ...(anew ? { statement: OVERLAY } : {}) });
       }
     }
     const relay = await state.relayReady();
@@ -157,11 +156,15 @@ export class RelayedStatements {
     );
   }
 
-  /** The same statement over the transaction's own states; made anew for each Bind, since those change. */
-  private async prepareOverlay(statement: ReadStatement, prepared: Prepared): Promise<void> {
+  /** The same statement over the transaction's own states and tables of the past; made anew for each Bind, since those change. */
+  private async prepareOverlay(
+    statement: ReadStatement,
+    prepared: Prepared,
+    tables: readonly (RowTable | null)[],
+  ): Promise<void> {
     const { state } = this;
     const relay = await state.relayReady();
-    const { sql, map } = rewrite(state, statement, true);
+    const { sql, map } = rewrite(state, statement, true, tables);
     const own = (prepared.types ?? []).slice(0, statement.parameterCount);
     const extra = statement.engineRelations.length + overlaid(state, statement).length;
     const parameterTypes = [...own, ...Array.from({ length: extra }, () => 114)];

@@ -1,11 +1,12 @@
 /** How a read is given to the read model: engine rows and uncommitted appends come as JSON parameters. */
 import type { ReadStatement, StateReference } from '../../sql/statement.js';
 import { relationColumns, stateColumns } from '../../sql/columns.js';
-import { rewriteRead, type RewrittenRead } from '../../sql/rewrite.js';
+import { rewriteRead, type RewrittenRead, type RowTable } from '../../sql/rewrite.js';
 import type { PlanNotes } from '../statements/explain/annotate.js';
-import { estimateScan, measuredScan, type ScanReport } from '../statements/explain/scan.js';
+import { estimateScan, measuredScan, tableScan, type ScanReport } from '../statements/explain/scan.js';
 import { stateEncoder, relationJson, type RelationContext } from '../statements/relations.js';
 import type { Parameters } from '../statements/append.js';
+import { pastAnswers } from './past.js';
 import type { SessionState } from './state.js';
 
 export interface PreparedRead extends RewrittenRead {
@@ -25,8 +26,15 @@ function storedColumns(state: SessionState, { aggregateType }: StateReference): 
   return new Set(stateColumns(aggregateType, state.engine.schema()).map(({ name }) => name));
 }
 
-/** The text with every engine relation as a parameter, and with `overlay` the transaction's appends as well. */
-export function rewrite(state: SessionState, read: ReadStatement, overlay: boolean): RewrittenRead {
+/**
+ * The text with every engine relation as a parameter or a table, and with `overlay` the transaction's appends as well.
+ */
+export function rewrite(
+  state: SessionState,
+  read: ReadStatement,
+  overlay: boolean,
+  tables: readonly (RowTable | null)[] = [],
+): RewrittenRead {
   const schema = state.transaction.schema();
   const first = read.parameterCount + 1;
   const changed = overlay ? overlaid(state, read) : [];
@@ -34,7 +42,7 @@ export function rewrite(state: SessionState, read: ReadStatement, overlay: boole
     read,
     {
       stored: (reference) => storedColumns(state, reference),
-      engine: (index) => first + index,
+      engine: (index) => tables[index] ?? first + index,
       state: (index) => {
         const reference = read.stateReferences[index];
         const at = reference === undefined ? -1 : changed.indexOf(reference);
@@ -48,8 +56,9 @@ export function rewrite(state: SessionState, read: ReadStatement, overlay: boole
 }
 
 export interface EngineRows {
-  /** The JSON of the engine relations, in their order. */
+  /** The JSON of the engine relations, in their order; empty where a table has the rows. */
   readonly json: readonly string[];
+  readonly tables: readonly (RowTable | null)[];
   /** For EXPLAIN: what is to be said of them. */
   readonly notes: PlanNotes | null;
 }
@@ -65,24 +74,40 @@ export async function engineRows(
     access: state.access,
     schema: state.transaction.schema(),
     parameters,
-    timestamp: (text) => state.timestamp(text),
+    timestamp: onceEach((text) => state.timestamp(text)),
     signal: state.signal,
   };
   const json: string[] = [];
   const scans: ScanReport[] = [];
-  for (const relation of read.engineRelations) {
-    if (read.explain === null) json.push(await relationJson(relation, context));
+  const answers = await pastAnswers(state, read, context);
+  for (const [index, relation] of read.engineRelations.entries()) {
+    const answer = answers[index] ?? null;
+    if (answer?.kind === 'table') {
+      json.push('[]');
+      scans.push(tableScan(relation, context));
+    } else if (read.explain === null) json.push(await relationJson(relation, context));
     else if (read.explain.analyze) {
-      const measured = await measuredScan(relation, context, read.explain.timing);
+      const measured = await measuredScan(relation, context, read.explain.timing, answer);
       json.push(measured.json);
       scans.push(measured.report);
     } else {
       json.push('[]');
-      scans.push(await estimateScan(relation, context));
+      scans.push(await estimateScan(relation, context, answer));
     }
   }
   const { explain, stateReferences: references } = read;
-  return { json, notes: explain === null ? null : { format: explain.format, scans, references } };
+  const tables = answers.map((answer) => (answer?.kind === 'table' ? answer.table : null));
+  return { json, tables, notes: explain === null ? null : { format: explain.format, scans, references } };
+}
+
+/** One text means one time throughout a statement, and is read once. */
+function onceEach(read: (text: string) => Promise<bigint>): (text: string) => Promise<bigint> {
+  const known = new Map<string, Promise<bigint>>();
+  return (text) => {
+    const time = known.get(text) ?? read(text);
+    known.set(text, time);
+    return time;
+  };
 }
 
 /** The JSON of the transaction's own states, for the references it overlays. */
@@ -103,22 +128,22 @@ export async function prepareRead(
   read: ReadStatement,
   parameters: Parameters,
 ): Promise<PreparedRead> {
-  const rewritten = rewrite(state, read, true);
-  const { json, notes } = await engineRows(state, read, parameters);
+  const { json, tables, notes } = await engineRows(state, read, parameters);
+  const rewritten = rewrite(state, read, true, tables);
   return { ...rewritten, extra: [...json, ...overlayRows(state, read)], notes };
 }
 
 /** A read without parameters, the rows standing in its text (COPY takes none). */
 export async function inlineRead(state: SessionState, read: ReadStatement): Promise<RewrittenRead> {
   const schema = state.transaction.schema();
-  const { json: engine } = await engineRows(state, read, () => null);
+  const { json: engine, tables } = await engineRows(state, read, () => null);
   const changed = overlaid(state, read);
   const own = overlayRows(state, read);
   return rewriteRead(
     read,
     {
       stored: (reference) => storedColumns(state, reference),
-      engine: (index) => engine[index] ?? '[]',
+      engine: (index) => tables[index] ?? engine[index] ?? '[]',
       state: (index) => {
         const reference = read.stateReferences[index];
         return reference === undefined ? null : (own[changed.indexOf(reference)] ?? null);

@@ -9,7 +9,7 @@ import { FLUSH, SYNC, TERMINATE } from '../protocol/frontend/control.js';
 import { COPY_DATA, COPY_DONE, COPY_FAIL, decodeCopyFail } from '../protocol/frontend/copy.js';
 import { EXECUTE } from '../protocol/frontend/execute.js';
 import type { CopyIn } from './copyIn.js';
-import { readTimestamp, refreshSettings } from './backendQuery.js';
+import { readsLatest, readTimestamp, refreshSettings } from './backendQuery.js';
 import { Dialect } from './dialect.js';
 import { asDatabaseError } from './errors.js';
 import { Extended } from './extended.js';
@@ -30,6 +30,7 @@ export class Session {
   ) {
     state.terminate = onFatal;
     state.timestamp = (text) => readTimestamp(state, text);
+    state.readsLatest = () => readsLatest(state);
     this.dialect = new Dialect(state);
     this.extended = new Extended(state, this.dialect);
     this.passing = new Passing(state, () => this.sayReady());

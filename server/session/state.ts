@@ -54,9 +54,11 @@ const UNREPORTED = new Set(['application_name']);
 const IDLE_MS = 2000;
 
 export class SessionState implements Holder {
-  /** Reads a timestamp's text as the session does; microseconds since 1970. Set by the session that owns this state. */
+  /** Reads a timestamp's text as the session does; microseconds since 1970. */
   timestamp: (text: string) => Promise<bigint> = () => Promise.reject(new Error('no session'));
-  /** Ends the session with an error that closes the connection. Set by the session that owns this state. */
+  /** Does a statement see everything committed before it? */
+  readsLatest: () => Promise<boolean> = () => Promise.reject(new Error('no session'));
+  /** Ends the session with an error that closes the connection. */
   terminate: (error: DatabaseError) => void = () => undefined;
   readonly settings = new Settings();
   readonly timers = new Timers(this);

@@ -8,7 +8,7 @@ type Call = (signal: AbortSignal, ...args: readonly unknown[]) => unknown;
 type Stream = (signal: AbortSignal, ...args: readonly unknown[]) => AsyncIterable<unknown>;
 
 /** Calls that look at their signal; for the others it is not worth making one. */
-const ABORTABLE: ReadonlySet<string> = new Set(['waitFor', 'verify'] satisfies (keyof EngineCalls)[]);
+const ABORTABLE: ReadonlySet<string> = new Set(['waitFor', 'verify', 'past'] satisfies (keyof EngineCalls)[]);
 const NEVER = new AbortController().signal;
 
 interface OpenStream {

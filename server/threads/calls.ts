@@ -16,7 +16,7 @@ import type {
   StateRow,
   Writer,
 } from '../../engine/types.js';
-import type { ViewDraft } from '../../readmodel/index.js';
+import type { PastRequest, ViewDraft } from '../../readmodel/index.js';
 import type {
   Renewal,
   SessionEngine,
@@ -119,6 +119,7 @@ export function engineCalls({ engine, readModel, replication }: Called, previews
     query: async (_: AbortSignal, text: string, values: readonly unknown[]) => ({
       rows: (await readModel.query(text, values)).rows,
     }),
+    past: (signal: AbortSignal, request: PastRequest) => readModel.past(request, signal),
     tryView: (_: AbortSignal, schema: Schema, draft: ViewDraft) => readModel.tryView(schema, draft),
     fillViews: (signal: AbortSignal, names: readonly string[]) => readModel.fillViews(names, { signal }),
     refreshView: (signal: AbortSignal, name: string, withData: boolean) =>

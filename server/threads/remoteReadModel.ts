@@ -1,6 +1,8 @@
 import type { Grant, Schema } from '../../engine/types.js';
 import type {
   FillOptions,
+  PastAnswer,
+  PastRequest,
   ReadModelConnection,
   RoleLogin,
   ViewDraft,
@@ -45,6 +47,10 @@ export class RemoteReadModel implements SessionReadModel {
 
   query(text: string, values: readonly unknown[] = []): ReturnType<SessionReadModel['query']> {
     return this.client.call('query', [text, values]);
+  }
+
+  past(request: PastRequest, signal?: AbortSignal): Promise<PastAnswer> {
+    return this.client.call('past', [request], signal);
   }
 
   tryView(schema: Schema, draft: ViewDraft): Promise<ViewShape> {

@@ -1,4 +1,5 @@
 /** What EXPLAIN says of a relation that the engine fills: which conditions it takes over, and how much it reads. */
+import type { PastAnswer } from '../../../readmodel/index.js';
 import { displayName, quoteLiteral } from '../../../sql/names.js';
 import type { Condition, EngineRelation } from '../../../sql/statement.js';
 import { operandValue, type Parameters } from '../append.js';
@@ -18,6 +19,10 @@ export interface ScanReport {
   readonly actual: boolean;
   /** How long the engine took, with ANALYZE; milliseconds. */
   readonly milliseconds: number | null;
+  /** A table of the past has the rows. */
+  readonly table: boolean;
+  /** Why a look-back over all aggregates is not answered from a table of the past; null where that needs no reason. */
+  readonly history: string | null;
 }
 
 const MAX_VALUES_SHOWN = 10;
@@ -88,12 +93,46 @@ function mayCount(
   return type === null ? access.everything : ids.every((id) => access.canRead(type, id));
 }
 
+function historyNote(
+  relation: EngineRelation,
+  answer: PastAnswer | null,
+  context: RelationContext,
+): string | null {
+  if (answer?.kind !== 'engine' || answer.why === 'few') return null;
+  if (answer.why === 'unmade') return 'none yet, it is made when this is run';
+  return mayCount(relation, null, context) ? `none, ${answer.reason}` : 'none';
+}
+
+/** A relation that a table has: PostgreSQL's plan tells the rest. */
+export function tableScan(relation: EngineRelation, { parameters }: RelationContext): ScanReport {
+  return {
+    ...describe(relation, parameters),
+    conditions: null,
+    counts: {},
+    actual: false,
+    milliseconds: null,
+    table: true,
+    history: null,
+  };
+}
+
 /** What reading the relation would take; nothing of it is read but a sample. */
-export async function estimateScan(relation: EngineRelation, context: RelationContext): Promise<ScanReport> {
+export async function estimateScan(
+  relation: EngineRelation,
+  context: RelationContext,
+  answer: PastAnswer | null,
+): Promise<ScanReport> {
   const { source, conditions } = relation;
   const { engine, access, parameters } = context;
   if (source.kind !== 'system' && source.aggregateType !== null) access.requireReadSome(source.aggregateType);
-  const report = { ...describe(relation, parameters), actual: false, milliseconds: null };
+  const history = historyNote(relation, answer, context);
+  const report = {
+    ...describe(relation, parameters),
+    actual: false,
+    milliseconds: null,
+    table: false,
+    history,
+  };
   const { ids, filter } = narrow(conditions, parameters);
   if (source.kind === 'system' || !mayCount(relation, ids, context)) return { ...report, counts: {} };
   const byAggregate =
@@ -118,6 +157,7 @@ export async function measuredScan(
   relation: EngineRelation,
   context: RelationContext,
   timing: boolean,
+  answer: PastAnswer | null,
 ): Promise<{ readonly json: string; readonly report: ScanReport }> {
   const counts = { aggregates: 0, snapshots: 0, events: 0, cached: 0, rows: 0 };
   const started = performance.now();
@@ -143,6 +183,8 @@ export async function measuredScan(
       },
       actual: true,
       milliseconds: timing ? milliseconds : null,
+      table: false,
+      history: historyNote(relation, answer, context),
     },
   };
 }
