@@ -270,7 +270,7 @@ export class Engine implements ProjectionSource {
   async *allStates(aggregateType: string): AsyncGenerator<readonly StateRow[]> {
     const number = this.catalogue.typeNumber(aggregateType);
     if (number === null) return;
-    for await (const heads of this.repository.headBatches(typePrefix(number))) yield heads.map(toStateRow);
+    for await (const states of this.repository.scans.states(typePrefix(number))) yield states.map(toStateRow);
   }
 
   private committed(group: CommittedGroup): void {

@@ -14,7 +14,7 @@ export async function loadCatalogue(repository: Repository): Promise<Catalogue> 
 /** In the order they were made, so that the catalogue lists them as they were declared. */
 async function headsInOrder(repository: Repository, type: string): Promise<Head[]> {
   const heads: Head[] = [];
-  for await (const batch of repository.headBatches(typePrefix(internalTypeNumber(type))))
+  for await (const batch of repository.scans.heads(typePrefix(internalTypeNumber(type))))
     heads.push(...batch);
   return heads.sort((a, b) => a.createdAt - b.createdAt || a.position - b.position);
 }

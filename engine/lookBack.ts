@@ -1,10 +1,7 @@
 import { DatabaseError, SqlState } from './errors.js';
 import { applyEvent } from './fold.js';
-import type { Head, Repository, StoredEvent } from './repository.js';
+import type { Head, PlainState, Repository, StoredEvent } from './repository.js';
 import type { Fields } from './types.js';
-
-/** A state without what only the commit loop needs of a head. */
-export type PlainState = Omit<Head, 'agg' | 'key' | 'frontier'>;
 
 /** What a look back has read, counted as it goes. */
 export interface ReadCounts {

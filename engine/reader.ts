@@ -4,8 +4,8 @@ import { isInternalType } from './catalogue.js';
 import { Prefix, prefixRange, typePrefix, versionKey } from './codec/keys.js';
 import type { CommitLoop } from './commit/loop.js';
 import { DatabaseError, SqlState } from './errors.js';
-import { foldEvent, LookBack, stateBefore, type PlainState, type ReadCounts } from './lookBack.js';
-import type { Head, Repository, StoredEvent } from './repository.js';
+import { foldEvent, LookBack, stateBefore, type ReadCounts } from './lookBack.js';
+import type { Head, PlainState, Repository, StoredEvent } from './repository.js';
 import { toEventRow, toStateRow } from './rows.js';
 import { AggregateCursor } from './store/cursor.js';
 import type { StoredEntry } from './store/store.js';
@@ -272,7 +272,7 @@ export class Reader {
     const number = this.catalogue.typeNumber(type);
     if (number === null) return;
     if (ids === null) {
-      yield* this.repository.headBatches(typePrefix(number));
+      yield* this.repository.scans.heads(typePrefix(number));
       return;
     }
     let batch: Head[] = [];

@@ -21,10 +21,10 @@ import * as records from './codec/records.js';
 import { randomPool } from './crypto/random.js';
 import { DatabaseError, SqlState } from './errors.js';
 import type { LeafParts } from './hashes.js';
+import { HeadScans } from './headScans.js';
 import { LruMap } from './lru.js';
 import { Positions } from './positions.js';
-import { AggregateCursor } from './store/cursor.js';
-import type { Entry, StoredEntry } from './store/store.js';
+import type { Entry } from './store/store.js';
 import type { WriteBehindStore } from './store/writeBehind.js';
 import type { Fields } from './types.js';
 
@@ -42,6 +42,9 @@ export interface Identity {
 /** A head with its state, ready to fold on. Never changed in place. */
 export interface Head extends Identity, records.HeadRecord {}
 
+/** A state without what only the commit loop needs of a head. */
+export type PlainState = Omit<Head, 'agg' | 'key' | 'frontier'>;
+
 /** An event as stored, opened. */
 export interface StoredEvent extends LeafParts {
   readonly agg: Buffer;
@@ -56,6 +59,7 @@ export class Repository {
   readonly eventIds: EventIds;
   readonly names = new Names();
   readonly positions: Positions;
+  readonly scans: HeadScans;
   private readonly sealer: Sealer;
   private readonly identities = new LruMap<string, Identity>(IDENTITY_CACHE);
 
@@ -67,6 +71,7 @@ export class Repository {
     this.eventIds = new EventIds(keyring.indexKey);
     this.sealer = new Sealer(keyring.storeId, keyring.ring, keyring.currentDataKey);
     this.positions = new Positions(store, this.sealer);
+    this.scans = new HeadScans(this, this.sealer);
   }
 
   // Names
@@ -177,34 +182,6 @@ export class Repository {
       this.identities.set(agg.toString('latin1'), this.openIdentity(agg, record));
     } catch {
       // See above.
-    }
-  }
-
-  /** All heads whose agg starts with `prefix`, in key order, some hundred at a time. */
-  async *headBatches(prefix: Buffer = Buffer.alloc(0)): AsyncGenerator<Head[]> {
-    const keys = new AggregateCursor(this.store, prefixRange(Prefix.key, prefix));
-    try {
-      for await (const batch of this.store.batches(prefixRange(Prefix.head, prefix))) {
-        const heads: Head[] = [];
-        for (const entry of batch) {
-          const agg = aggOf(entry.key);
-          const identity = keys.nextOf(agg) ?? (await keys.of(agg))[0];
-          heads.push(this.openScanned(agg, identity, entry) ?? (await this.openHead(agg, entry.value)));
-        }
-        yield heads;
-      }
-    } finally {
-      await keys.close();
-    }
-  }
-
-  /** null where something is damaged: the slow way names it. */
-  private openScanned(agg: Buffer, identity: StoredEntry | undefined, head: StoredEntry): Head | null {
-    if (identity === undefined) return null;
-    try {
-      return this.openHeadWith(this.openIdentity(agg, identity.value), head.key, head.value);
-    } catch {
-      return null;
     }
   }
 

@@ -3,9 +3,9 @@ import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { CommitLoop } from './commit/loop.js';
 import { Prefix, prefixRange, typePrefix } from './codec/keys.js';
 import { DatabaseError, SqlState } from './errors.js';
-import { foldEvent, stateBefore, type PlainState } from './lookBack.js';
+import { foldEvent, stateBefore } from './lookBack.js';
 import { LruMap } from './lru.js';
-import type { Head, Repository, StoredEvent } from './repository.js';
+import type { Head, PlainState, Repository, StoredEvent } from './repository.js';
 import { toStateRow } from './rows.js';
 import { AggregateCursor } from './store/cursor.js';
 import type { StoredEntry } from './store/store.js';
@@ -43,7 +43,7 @@ export class Versions {
     let rows: VersionRow[] = [];
     let since = performance.now();
     try {
-      for await (const heads of this.repository.headBatches(typePrefix(number))) {
+      for await (const heads of this.repository.scans.heads(typePrefix(number))) {
         signal?.throwIfAborted();
         for (const head of heads) {
           const own = new OwnVersions(head, last);

@@ -161,6 +161,10 @@ export class ByteReader {
     }
   }
 
+  skip(size: number): void {
+    this.advance(size);
+  }
+
   bytes(size: number): Buffer {
     const at = this.advance(size);
     return this.buffer.subarray(at, at + size);

@@ -28,6 +28,7 @@ export interface EventRecord {
   readonly fields: Fields;
 }
 
+const HASH_BYTES = 32;
 const HAS_METADATA = 1;
 const HAS_GIVEN_ID = 2;
 
@@ -116,13 +117,25 @@ export function decodeHead(names: Names, bytes: Buffer): HeadRecord {
   };
 }
 
+/** A head without the right edge of its tree, for whoever reads many. */
+export function decodeHeadState(names: Names, bytes: Buffer): Omit<HeadRecord, 'frontier'> {
+  const r = new ByteReader(bytes);
+  const version = r.varint();
+  const position = r.varint();
+  const createdAt = r.varint();
+  const updatedAt = r.varint();
+  const archived = r.u8() === 1;
+  r.skip(r.u8() * HASH_BYTES);
+  return { version, position, createdAt, updatedAt, archived, state: readFields(r, names) };
+}
+
 function writeHashes(hashes: Frontier): void {
   writer.u8(hashes.length);
   for (const hash of hashes) writer.bytes(hash);
 }
 
 function readHashes(r: ByteReader): Buffer[] {
-  return Array.from({ length: r.u8() }, () => Buffer.from(r.bytes(32)));
+  return Array.from({ length: r.u8() }, () => Buffer.from(r.bytes(HASH_BYTES)));
 }
 
 /** State at a version that AS OF starts from; times so that a fold can go on from it. */

@@ -18,7 +18,8 @@ import { Preview } from './preview.js';
 import { announcementOf, appendedOf, type Appended } from './appended.js';
 import { Group, headName, randomUuid, type Existing, type Staged } from './stage.js';
 
-const HEAD_CACHE = 50_000;
+/** Heads in memory, at about a kilobyte each: what is read or appended to again costs no read of the store. */
+const HEAD_CACHE = 200_000;
 /** Events that one group may gather; a single larger request still goes through alone. */
 const GROUP_EVENTS_MAX = 8192;
 

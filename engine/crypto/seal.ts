@@ -80,6 +80,7 @@ export class Sealer {
   private readonly aadStart: number;
   private readonly nonce = Buffer.alloc(NONCE_BYTES);
   private readonly scratch = Buffer.alloc(SCRATCH_BYTES);
+  private readonly ringScratch = Buffer.alloc(SCRATCH_BYTES);
 
   constructor(
     storeId: Buffer,
@@ -104,10 +105,16 @@ export class Sealer {
   }
 
   open(recordKey: Uint8Array, record: Buffer): Buffer {
+    return Buffer.from(this.openBriefly(recordKey, record));
+  }
+
+  /** @returns a view that is valid until the next call of this or of `open` */
+  openBriefly(recordKey: Uint8Array, record: Buffer): Buffer {
     check(record, RING_HEADER_BYTES);
     const key = this.ring.get(record.readUInt16BE(1));
     if (key === undefined) throw corrupted('it names an unknown key');
-    const plain = Buffer.allocUnsafe(record.length - RING_HEADER_BYTES - TAG_BYTES);
+    const size = record.length - RING_HEADER_BYTES - TAG_BYTES;
+    const plain = size > SCRATCH_BYTES ? Buffer.allocUnsafe(size) : this.ringScratch.subarray(0, size);
     this.decrypt(plain, record, RING_HEADER_BYTES, recordKey, key);
     return plain;
   }
@@ -120,8 +127,8 @@ export class Sealer {
     return record;
   }
 
-  /** @returns a view that is valid until the next call */
-  openOwn(recordKey: Uint8Array, own: SealKey, record: Buffer): Buffer {
+  /** @returns a view that is valid until the next call of this */
+  openOwn(recordKey: Uint8Array, own: { readonly bytes: Uint8Array }, record: Buffer): Buffer {
     check(record, OWN_HEADER_BYTES);
     const size = record.length - OWN_HEADER_BYTES - TAG_BYTES;
     const plain = size > SCRATCH_BYTES ? Buffer.allocUnsafe(size) : this.scratch.subarray(0, size);
@@ -150,7 +157,13 @@ export class Sealer {
     );
   }
 
-  private decrypt(plain: Buffer, record: Buffer, header: number, recordKey: Uint8Array, key: SealKey): void {
+  private decrypt(
+    plain: Buffer,
+    record: Buffer,
+    header: number,
+    recordKey: Uint8Array,
+    key: { readonly bytes: Uint8Array },
+  ): void {
     const { nonce } = this;
     record.copy(nonce, 0, header - KEPT_NONCE_BYTES, header);
     const sealed = record.subarray(header);

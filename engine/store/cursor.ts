@@ -41,6 +41,14 @@ export class AggregateCursor {
     return entry;
   }
 
+  /** The same for the aggregate whose record has this key. */
+  nextBeside(key: Buffer): StoredEntry | undefined {
+    const entry = this.#batch[this.#at];
+    if (entry?.key.compare(key, 1, 1 + AGG_BYTES, 1, 1 + AGG_BYTES) !== 0) return undefined;
+    this.#at++;
+    return entry;
+  }
+
   /** Whether it is known, without waiting, that the aggregate has no records. */
   isPast(agg: Buffer): boolean {
     const entry = this.#batch[this.#at];

@@ -211,7 +211,7 @@ export class Tokens {
   /** Every token on record, never its secret. */
   async *all(): AsyncGenerator<TokenRecord> {
     const prefix = typePrefix(internalTypeNumber(TOKEN_TYPE));
-    for await (const heads of this.repository.headBatches(prefix)) yield* heads.map(recordOf);
+    for await (const heads of this.repository.scans.heads(prefix)) yield* heads.map(recordOf);
   }
 }
 

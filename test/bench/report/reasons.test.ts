@@ -17,7 +17,7 @@ it('gives the reason and the next idea of each missed target, and of no other', 
   const lines = missedText([both, section('d', 'relayed, 8 clients', ['× PostgreSQL', true])]).split('\n');
   expect(lines).toHaveLength(3);
   expect(lines[2]).toMatch(
-    /^\| a \| 64 clients: × PostgreSQL, trigger ≥ 2 \| the one thread is full.* \| less garbage/,
+    /^\| a \| 64 clients: × PostgreSQL, trigger ≥ 2 \| the one thread is full.* \| hashing and sealing/,
   );
 });
 
