@@ -109,8 +109,8 @@ const REASONS: readonly Reason[] = [
   {
     section: 'i',
     row: /tables/,
-    why: 'of an event's bytes about 30 are tag, nonce and format of its cipher, 32 its leaf in the store tree, 17 its place in the total order, 13 lengths and numbers of its fields, 8 its time; what is encrypted cannot be compressed afterwards',
-    next: 'a number for the list of a payload's fields, nonces of 7 bytes, a serial number instead of the aggregate's hashed name in the total order: together about 25 bytes, which would do',
+    why: 'of an event’s bytes about 30 are tag, nonce and format of its cipher, 32 its leaf in the store tree, 17 its place in the total order, 13 lengths and numbers of its fields, 8 its time; what is encrypted cannot be compressed afterwards',
+    next: 'a number for the list of a payload’s fields, nonces of 7 bytes, a serial number instead of the aggregate’s hashed name in the total order: together about 25 bytes, which would do',
   },
   {
     section: 'j',
