@@ -115,7 +115,7 @@ const REASONS: readonly Reason[] = [
   {
     section: 'j',
     row: /rebuild/,
-    why: 'head and key of each aggregate are read, decrypted and decoded in one thread (about 9 µs, 6 of them for the RocksDB binding's iterators, which make an object and two buffers per record), then written as text for COPY; PostgreSQL takes rows faster than they come',
+    why: 'head and key of each aggregate are read, decrypted and decoded in one thread (about 9 µs, 6 of them for the RocksDB binding’s iterators, which make an object and two buffers per record), then written as text for COPY; PostgreSQL takes rows faster than they come',
     next: 'the key in the head’s record, so that one is read instead of two',
   },
   {
