@@ -1,6 +1,7 @@
 import { DatabaseError, SqlState } from './errors.js';
 import { applyEvent } from './fold.js';
 import type { Head, PlainState, Repository, StoredEvent } from './repository.js';
+import { RecentMap } from './recent.js';
 import type { Fields } from './types.js';
 
 /** What a look back has read, counted as it goes. */
@@ -22,7 +23,7 @@ const THRESHOLD_MAX = 256;
 /** The states from one snapshot (or from nothing) towards the next: `states[k]` is version `base + k`. */
 interface Segment {
   readonly states: PlainState[];
-  bytes: number;
+  readonly bytes: number;
 }
 
 /**
@@ -30,8 +31,7 @@ interface Segment {
  * one batch and folded once. Events never change, so a folded segment stays right for ever; those used last are kept.
  */
 export class LookBack {
-  private readonly segments = new Map<string, Segment>();
-  private bytes = 0;
+  private readonly segments = new RecentMap<string, Segment>(CACHE_BYTES, ({ bytes }) => bytes);
 
   constructor(
     private readonly repository: Repository,
@@ -49,12 +49,7 @@ export class LookBack {
   }
 
   private used(name: string, index: number): PlainState | undefined {
-    const segment = this.segments.get(name);
-    const state = segment?.states[index];
-    if (segment === undefined || state === undefined) return undefined;
-    this.segments.delete(name);
-    this.segments.set(name, segment);
-    return state;
+    return this.segments.get(name)?.states[index];
   }
 
   /** null when the aggregate had no such version. @throws DatabaseError XX001 when an event is missing */
@@ -73,7 +68,7 @@ export class LookBack {
     const known = this.segments.get(name);
     const segment = await this.extend(head, base, version, known, counts);
     if (segment === null) return this.fromNearest(head, version, counts);
-    this.keep(name, segment, known);
+    if (segment.bytes <= SEGMENT_BYTES_MAX) this.segments.set(name, segment);
     return segment.states[version - base] ?? null;
   }
 
@@ -125,19 +120,6 @@ export class LookBack {
       bytes += 200 + 2 * sizeOf(event.fields);
     }
     return { states, bytes };
-  }
-
-  private keep(name: string, segment: Segment, before: Segment | undefined): void {
-    this.segments.delete(name);
-    this.bytes -= before?.bytes ?? 0;
-    if (segment.bytes > SEGMENT_BYTES_MAX) return;
-    this.segments.set(name, segment);
-    this.bytes += segment.bytes;
-    for (const [oldest, { bytes }] of this.segments) {
-      if (this.bytes <= CACHE_BYTES) return;
-      this.segments.delete(oldest);
-      this.bytes -= bytes;
-    }
   }
 
   /** By scanning from whatever snapshot is the nearest. */

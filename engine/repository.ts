@@ -22,7 +22,7 @@ import { randomPool } from './crypto/random.js';
 import { DatabaseError, SqlState } from './errors.js';
 import type { LeafParts } from './hashes.js';
 import { HeadScans } from './headScans.js';
-import { LruMap } from './lru.js';
+import { RecentMap } from './recent.js';
 import { Positions } from './positions.js';
 import type { Entry } from './store/store.js';
 import type { WriteBehindStore } from './store/writeBehind.js';
@@ -61,7 +61,7 @@ export class Repository {
   readonly positions: Positions;
   readonly scans: HeadScans;
   private readonly sealer: Sealer;
-  private readonly identities = new LruMap<string, Identity>(IDENTITY_CACHE);
+  private readonly identities = new RecentMap<string, Identity>(IDENTITY_CACHE);
 
   constructor(
     readonly store: WriteBehindStore,

@@ -4,7 +4,7 @@ import type { CommitLoop } from './commit/loop.js';
 import { Prefix, prefixRange, typePrefix } from './codec/keys.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { foldEvent, stateBefore } from './lookBack.js';
-import { LruMap } from './lru.js';
+import { RecentMap } from './recent.js';
 import type { Head, PlainState, Repository, StoredEvent } from './repository.js';
 import { toStateRow } from './rows.js';
 import { AggregateCursor } from './store/cursor.js';
@@ -24,7 +24,7 @@ const TIMES_KNOWN = 10_000;
 const TOGETHER_MAX = 1000;
 
 export class Versions {
-  private readonly times = new LruMap<number, number>(TIMES_KNOWN);
+  private readonly times = new RecentMap<number, number>(TIMES_KNOWN);
 
   constructor(
     private readonly repository: Repository,

@@ -8,7 +8,7 @@ import { SCHEMA_TYPE, isInternalType } from '../catalogue.js';
 import { encodeGroup, type Progress } from '../codec/records.js';
 import { DatabaseError, SqlState } from '../errors.js';
 import { maximumPayloadBytes, type CommitLog } from '../log/log.js';
-import { LruMap } from '../lru.js';
+import { RecentMap } from '../recent.js';
 import { toStateRow } from '../rows.js';
 import type { Head, Repository } from '../repository.js';
 import type { CommittedGroup, NewEvent, Writer } from '../types.js';
@@ -41,7 +41,7 @@ export type Clock = () => number;
 
 export class CommitLoop {
   private readonly waiting: Waiting[] = [];
-  private readonly heads = new LruMap<string, Head>(HEAD_CACHE);
+  private readonly heads = new RecentMap<string, Head>(HEAD_CACHE);
   /** Heads that are being read from the store, to be kept unless a commit changes them meanwhile. */
   private readonly reading = new Map<string, symbol>();
   private running: Promise<void> | null = null;
