@@ -3,6 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StoreKeys } from '../engine/index.js';
+import { NODE_FLAGS } from '../server/nodeFlags.js';
 import { packageRoot } from './packageInfo.js';
 import { CommandError, describeError, type ErrorReport } from './report.js';
 import { SECRET_VARIABLES } from './secrets.js';
@@ -32,6 +33,7 @@ export async function startDaemon(dataDir: string, args: readonly string[], keys
   const log = openSync(logPath(dataDir), 'a', 0o600);
   const child = fork(join(packageRoot(), 'cli', 'eventful.mjs'), ['--data-dir', dataDir, ...args], {
     detached: true,
+    execArgv: [...process.execArgv, ...NODE_FLAGS],
     stdio: ['ignore', log, log, 'ipc'],
     env: environment,
   });

@@ -1,6 +1,6 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=32
 // The bin. Plain JavaScript, so that it runs from a fresh clone, where it first compiles the rest, and so that an old
-// Node gets a sentence instead of a syntax error.
+// Node gets a sentence instead of a syntax error. The flag is that of server/nodeFlags.ts, for a server in the foreground.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -77,13 +77,19 @@ export class Output {
     if (size === 0) return;
     // Behind bytes that wait already it would wait too, so it must not keep more memory than it needs.
     const isQuick = this.isPlain && size <= SCRATCH_BYTES && stream.writableLength === 0;
-    const bytes = isQuick ? this.inScratch() : Buffer.concat(this.chunks, size);
+    const bytes = isQuick ? this.inScratch() : this.inOne();
     this.chunks.length = 0;
     this.size = 0;
     if (stream.destroyed) return;
     const keepsUp = stream.write(bytes);
     if (isQuick && stream.writableLength > 0) scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
     if (!keepsUp) this.drain ??= this.waitForDrain();
+  }
+
+  private inOne(): Buffer {
+    const [first] = this.chunks;
+    // What the read model sends in large pieces is not copied once more.
+    return first !== undefined && this.chunks.length === 1 ? first : Buffer.concat(this.chunks, this.size);
   }
 
   private inScratch(): Buffer {

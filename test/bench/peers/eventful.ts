@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createKeyring, openKeyring, type StoreKeys } from '../../../engine/index.js';
 import { removeReadModel } from '../../../readmodel/index.js';
 import { familyCpuSeconds, familyMemory } from '../processes.js';
+import { NODE_FLAGS } from '../../../server/nodeFlags.js';
 import type { Login } from './login.js';
 import type { Allocated, ThreadCpu } from '../profile/messages.js';
 import type { Proved, Recorded, Reply, Request, Started, Stats, Verified } from './messages.js';
@@ -63,7 +64,7 @@ export class EventfulPeer {
   }
 
   async start(): Promise<Started> {
-    const execArgv: string[] = [];
+    const execArgv = [...NODE_FLAGS];
     if (this.cpuProf !== null) {
       mkdirSync(this.cpuProf, { recursive: true });
       execArgv.push('--cpu-prof', `--cpu-prof-dir=${this.cpuProf}`);
