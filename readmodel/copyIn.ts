@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { FieldDefinition, StateRow } from '../engine/types.js';
 import { ByteWriter } from './byteWriter.js';
+import { Submittable } from './submittable.js';
 
 /** What pg hands to a query while it runs; its own types leave this out. */
 interface CopyConnection {
@@ -9,24 +10,13 @@ interface CopyConnection {
   endCopyFrom(): void;
 }
 
-/**
- * A COPY FROM STDIN of one buffer, in the form pg accepts as a query (pg itself has no COPY, and pg-copy-streams is
- * more than this needs).
- */
-class CopyIn {
-  readonly done: Promise<void>;
-  private resolve: () => void = () => undefined;
-  private reject: (error: Error) => void = () => undefined;
-  private failure: Error | null = null;
-
+/** A COPY FROM STDIN of one buffer (pg itself has no COPY, and pg-copy-streams is more than this needs). */
+class CopyIn extends Submittable {
   constructor(
     private readonly text: string,
     private readonly data: Buffer,
   ) {
-    this.done = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
+    super();
   }
 
   submit(connection: pg.Connection): void {
@@ -35,17 +25,6 @@ class CopyIn {
   handleCopyInResponse(connection: CopyConnection): void {
     connection.sendCopyFromChunk(this.data);
     connection.endCopyFrom();
-  }
-  handleError(error: Error): void {
-    // The answer to the COPY ends with ReadyForQuery; after a lost connection that never comes.
-    this.failure = error;
-    this.reject(error);
-  }
-  handleReadyForQuery(): void {
-    if (this.failure === null) this.resolve();
-  }
-  handleCommandComplete(): void {
-    // The tag says what we know.
   }
 }
 

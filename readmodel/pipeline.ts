@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 import { DatabaseError, SqlState } from '../engine/errors.js';
 import { ByteWriter } from './byteWriter.js';
+import { Submittable } from './submittable.js';
 
 /** One statement and its parameters, all of them in PostgreSQL's binary form. */
 export interface Step {
@@ -101,33 +102,14 @@ function putBind(writer: ByteWriter, { name, parameters }: Step): void {
   writer.int32(0);
 }
 
-/** Messages that end in a Sync, in the form pg accepts as a query. */
-class Pipeline {
-  readonly done: Promise<void>;
-  private resolve: () => void = () => undefined;
-  private reject: (error: Error) => void = () => undefined;
-  private failure: Error | null = null;
-
+/** Messages that end in a Sync. */
+class Pipeline extends Submittable {
   constructor(private readonly data: Buffer) {
-    this.done = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
+    super();
   }
 
   submit(connection: pg.Connection): void {
     (connection as unknown as { stream: Duplex }).stream.write(this.data);
-  }
-  handleError(error: Error): void {
-    // ReadyForQuery follows, except after a lost connection.
-    this.failure = error;
-    this.reject(error);
-  }
-  handleReadyForQuery(): void {
-    if (this.failure === null) this.resolve();
-  }
-  handleCommandComplete(): void {
-    // The tag says what we know.
   }
   handleDataRow(): void {
     // Of the SELECT that notifies.

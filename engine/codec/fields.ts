@@ -1,5 +1,5 @@
 /**
- * Fields on disk: u8-saving numbers for the names, all values in one text, so that decoding makes one string and cuts it.
+ * Fields on disk: numbers for the names, and all values in one text, so that decoding makes one string and cuts it.
  *
  *   varint count ‖ count × (name ‖ varint(0: null, else UTF-16 units + 1)) ‖ the values, one behind the other, in UTF-8
  *
