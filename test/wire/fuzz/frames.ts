@@ -162,8 +162,12 @@ export function hopeless(random: Random): Buffer {
     case 1:
       frame[0] = random.below(256);
       return frame;
-    case 2:
-      return random.bytes(1 + random.below(60));
+    case 2: {
+      const bytes = random.bytes(1 + random.below(60));
+      // Never a length that a server may wait for: it would take what follows for its data.
+      if (bytes.length > 1) bytes[1] = (bytes[1] ?? 0) | 0x08;
+      return bytes;
+    }
     case 3:
       return Buffer.from('GET / HTTP/1.1\r\nHost: fuzz\r\n\r\n');
     default:
