@@ -28,6 +28,8 @@ export type AsyncListener = (frame: Frame) => void;
 /** Type and length. */
 const HEADER_BYTES = 5;
 const MAX_BACKEND_MESSAGE = 300 * 1024 * 1024;
+/** How long a request to cancel has until the next one. */
+const FIRST_CANCEL_MS = 100;
 const code = (letter: string): number => letter.charCodeAt(0);
 
 /** The message types that end each expectation. */
@@ -68,6 +70,7 @@ export class Relay {
   skipping = false;
   /** The chunk that is being read held what somebody waits for. */
   private woken = false;
+  private insisting: NodeJS.Timeout | undefined;
   /** Something was sent since the last Sync. */
   dirty = false;
 
@@ -135,11 +138,25 @@ export class Relay {
     if (failure !== null) throw failure as DatabaseError;
   }
 
+  /**
+   * Cancels what runs. PostgreSQL drops a request to cancel that reaches it before the statement does, which may still
+   * be on its way there; so it is asked again, less and less often, for as long as what ran then is not answered.
+   */
   cancel(): void {
-    if (this.busy) this.backend.cancel();
+    clearTimeout(this.insisting);
+    const { queue } = this;
+    const ran = queue.find(({ kind }) => kind === 'sync' || kind === 'query') ?? queue.at(-1);
+    if (ran !== undefined) this.insist(ran, FIRST_CANCEL_MS);
+  }
+
+  private insist(ran: Expectation, ms: number): void {
+    if (this.lost !== null || !this.queue.includes(ran)) return;
+    this.backend.cancel();
+    this.insisting = setTimeout(() => this.insist(ran, ms * 2), ms).unref();
   }
 
   close(): void {
+    clearTimeout(this.insisting);
     this.socket.end(Buffer.from([0x58, 0, 0, 0, 4]));
     this.socket.destroySoon();
   }

@@ -309,6 +309,7 @@ export class SessionState implements Holder {
     if (this.explicit && !this.relayBegun) {
       this.relayBegun = true;
       await relay.run(this.beginSql);
+      this.running?.signal.throwIfAborted();
     }
     return relay;
   }
