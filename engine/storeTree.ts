@@ -3,16 +3,19 @@ import { tileKey } from './codec/keys.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { consistencyPath, inclusionPath, splitPoint } from './proofs/merkle.js';
 import type { Repository } from './repository.js';
+import { TILE, TILE_LEVELS, Tiles } from './tiles.js';
 import { appendLeaf, frontierRoot, hashNode, type Frontier } from './tree.js';
-
-const TILE = 256;
 
 function isPowerOfTwo(n: number): boolean {
   return Number.isInteger(Math.log2(n));
 }
 
 export class StoreTree {
-  constructor(private readonly repository: Repository) {}
+  private readonly tiles: Tiles;
+
+  constructor(private readonly repository: Repository) {
+    this.tiles = new Tiles(repository);
+  }
 
   /** MTH over the first `size` appends. */
   root(size: number): Promise<Buffer> {
@@ -29,13 +32,13 @@ export class StoreTree {
    * @returns what is wrong, or null
    */
   async checkPath(position: number, size: number): Promise<string | null> {
-    for (let level = 8; ; level += 8) {
+    for (let level = TILE_LEVELS; ; level += TILE_LEVELS) {
       const width = 2 ** level;
       const index = Math.floor((position - 1) / width);
       if ((index + 1) * width > size) return null;
       const stored = await this.node(level, index).catch(() => null);
       const computed =
-        level === 8
+        level === TILE_LEVELS
           ? await this.fromLeaves(index * TILE, (index + 1) * TILE)
           : await this.fromNodes(level, index);
       if (stored?.equals(computed) !== true)
@@ -46,7 +49,7 @@ export class StoreTree {
   private async fromNodes(level: number, index: number): Promise<Buffer> {
     let frontier: Frontier = [];
     for (let i = 0; i < TILE; i++)
-      frontier = appendLeaf(frontier, i, await this.node(level - 8, index * TILE + i));
+      frontier = appendLeaf(frontier, i, await this.node(level - TILE_LEVELS, index * TILE + i));
     return frontierRoot(frontier);
   }
 
@@ -63,9 +66,7 @@ export class StoreTree {
   /** Hash of the subtree over leaves [start, end), which RFC 6962's recursion has cut out. */
   private async range(start: number, end: number): Promise<Buffer> {
     const size = end - start;
-    if (size <= TILE && !(size === TILE && start % TILE === 0)) return this.fromLeaves(start, end);
-    const level = Math.log2(size);
-    if (isPowerOfTwo(size) && level % 8 === 0 && start % size === 0) return this.node(level, start / size);
+    if (isPowerOfTwo(size) && start % size === 0) return this.tiles.perfect(start, size);
     const k = start + splitPoint(size);
     return hashNode(await this.range(start, k), await this.range(k, end));
   }

@@ -5,13 +5,12 @@ import { ByteWriter } from '../codec/bytes.js';
 import { storeLeaf } from '../hashes.js';
 import type { Repository } from '../repository.js';
 import type { Entry } from '../store/store.js';
+import { TILE_LEVELS } from '../tiles.js';
 import { appendLeaf, frontierRoot } from '../tree.js';
 import type { Group, Staged } from './stage.js';
 
 /** Entries per record of the total order. */
 const RUN_LENGTH = 256;
-/** Nodes of the store tree are kept at every eighth level. */
-const TILE_LEVELS = 8;
 
 export interface EncodedGroup {
   readonly entries: Entry[];
