@@ -5,8 +5,7 @@
  *
  *   'e' agg ‖ u48be(version)         the event
  *   'l' u64be(first position)        a run of up to 256 entries of the total order
- *   'k' agg                          the aggregate's own data key and its id, under the ring
- *   'h' agg                          the head: current state, right edge of the aggregate's tree
+ *   'h' agg                          the head: the aggregate's own data key, its id, current state, right edge of its tree
  *   's' agg ‖ u48be(version)         a snapshot
  *   'i' HMAC(indexKey, event id)     the position of the event a client gave this id: exact idempotency, kept for ever
  *   't' u8(level) ‖ u64be(index)     nodes of the store tree at levels 8, 16, 24, …
@@ -25,7 +24,6 @@ const NAME_BYTES = 16;
 export const Prefix = {
   event: 0x65,
   log: 0x6c,
-  key: 0x6b,
   head: 0x68,
   snapshot: 0x73,
   id: 0x69,
@@ -120,6 +118,11 @@ export function typePrefix(typeNumber: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(typeNumber, 0);
   return bytes;
+}
+
+/** The number an agg begins with. */
+export function typeNumberOf(agg: Buffer): number {
+  return agg.readUInt32BE(0);
 }
 
 /** Turns names into keys that reveal nothing without the index key. */

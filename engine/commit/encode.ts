@@ -54,7 +54,6 @@ export function encodeGroupEntries(
 
 function addEvent(repository: Repository, staged: Staged, threshold: number, entries: Entry[]): void {
   const { stored, givenId, head } = staged;
-  if (staged.isFirst) entries.push(repository.identityEntry(head));
   entries.push(repository.eventEntry(stored, givenId));
   if (givenId !== null) entries.push(repository.givenIdEntry(givenId, stored.position));
   if (stored.version % threshold === 0) entries.push(repository.snapshotEntry(head, head.version, head));

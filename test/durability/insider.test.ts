@@ -108,7 +108,7 @@ class Insider {
     let frontier: Frontier = [];
     let state: Fields = {};
     const leaves = new Map<number, Buffer>();
-    for await (const stored of this.repository.scanEvents(this.agg, 1, VICTIM_VERSIONS)) {
+    for await (const stored of this.repository.scanEvents(await this.head(), 1, VICTIM_VERSIONS)) {
       const leaf = leafOf(stored);
       frontier = appendLeaf(frontier, stored.version - 1, leaf);
       state = applyEvent(state, stored.fields);
