@@ -121,7 +121,7 @@ export class Engine implements ProjectionSource {
     if (pending.length > 0) await store.write(pending);
     // Groups that only the store still has must not depend on its own unsynced log.
     if (parts.log.storeAhead) await store.flush();
-    await repository.loadNames();
+    await repository.loadDictionary();
     const progress = await repository.progress();
     const catalogue = await loadCatalogue(repository);
     const engine = new Engine(parts, repository, { progress, catalogue });

@@ -7,10 +7,11 @@ import { SealKey, Sealer } from './crypto/seal.js';
 import { EventIds } from './codec/eventIds.js';
 import {
   aggOf,
+  dictionaryKey,
+  dictionaryNumber,
   Index,
   Prefix,
   metaKey,
-  nameKey,
   plainKey,
   prefixRange,
   versionKey,
@@ -76,24 +77,48 @@ export class Repository {
     this.scans = new HeadScans(this);
   }
 
-  // Names
+  // What records have numbers for
 
-  /** Reads the names that records stand numbers for; to be called before records are read. */
-  async loadNames(): Promise<void> {
-    for await (const { key, value } of this.store.scan(prefixRange(Prefix.name))) {
-      const number = Buffer.from(key).readUInt32BE(1);
+  /** Reads names and lists of names; to be called before records are read. */
+  async loadDictionary(): Promise<void> {
+    const { names } = this;
+    await this.loadNumbered(Prefix.name, names, (number, plain) => names.load(number, plain.toString()));
+    await this.loadNumbered(Prefix.shape, names.shapes, (number, plain) => names.shapes.load(number, plain));
+  }
+
+  private async loadNumbered(
+    prefix: 0x6e | 0x66,
+    into: { reserve(number: number): void },
+    load: (number: number, plain: Buffer) => void,
+  ): Promise<void> {
+    for await (const { key, value } of this.store.scan(prefixRange(prefix))) {
+      const number = dictionaryNumber(key);
       try {
-        this.names.load(number, this.unseal(key, value).toString());
+        load(number, this.unseal(key, value));
       } catch {
         // Whoever meets its number says so; the number must not be given again.
-        this.names.reserve(number);
+        into.reserve(number);
       }
     }
   }
 
-  /** The records of the names numbered since the last group. */
-  nameEntries(): Entry[] {
-    return this.names.added.map(({ number, name }) => this.sealed(nameKey(number), Buffer.from(name)));
+  /** The records of what was numbered since the last group. */
+  dictionaryEntries(): Entry[] {
+    const { names } = this;
+    return [
+      ...names.added.map(({ number, name }) =>
+        this.sealed(dictionaryKey(Prefix.name, number), Buffer.from(name)),
+      ),
+      ...names.shapes.added.map(({ number, record }) =>
+        this.sealed(dictionaryKey(Prefix.shape, number), record),
+      ),
+    ];
+  }
+
+  /** What dictionaryEntries returned is kept. */
+  settle(): void {
+    this.names.settle();
+    this.names.shapes.settle();
   }
 
   // Identities

@@ -172,6 +172,14 @@ export class ByteReader {
     }
   }
 
+  /** Of things that take at least a byte each. */
+  count(): number {
+    const count = this.varint();
+    if (count > this.buffer.length - this.offset)
+      throw new DatabaseError(SqlState.dataCorrupted, 'a stored record is shorter than it says');
+    return count;
+  }
+
   skip(size: number): void {
     this.advance(size);
   }

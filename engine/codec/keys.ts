@@ -13,6 +13,7 @@
  *   'c' u64be(size)                  signed checkpoints
  *   'm' name                         one-off records
  *   'n' u32be(number)                a name that other records have a number for
+ *   'f' u32be(number)                a list of such names that other records have a number for
  */
 import { hmacSha256 } from '../crypto/hash.js';
 
@@ -32,6 +33,7 @@ export const Prefix = {
   checkpoint: 0x63,
   meta: 0x6d,
   name: 0x6e,
+  shape: 0x66,
 } as const;
 type PrefixByte = (typeof Prefix)[keyof typeof Prefix];
 
@@ -81,12 +83,17 @@ export function numberKey(prefix: PrefixByte, value: number): Buffer {
   return key;
 }
 
-/** The name with a number. */
-export function nameKey(number: number): Buffer {
+/** prefix ‖ u32be(number), of what other records have a number for. */
+export function dictionaryKey(prefix: 0x6e | 0x66, number: number): Buffer {
   const key = Buffer.allocUnsafe(5);
-  key[0] = Prefix.name;
+  key[0] = prefix;
   key.writeUInt32BE(number, 1);
   return key;
+}
+
+/** The number in a key that dictionaryKey made. */
+export function dictionaryNumber(key: Buffer): number {
+  return key.readUInt32BE(1);
 }
 
 export function tileKey(level: number, index: number): Buffer {

@@ -75,7 +75,7 @@ async function withStore<T>(
   const store = await RocksStore.open(join(directory, 'store'));
   try {
     const repository = new Repository(new WriteBehindStore(store), openKeyring(directory, origin.keys));
-    await repository.loadNames();
+    await repository.loadDictionary();
     return await work(repository, store);
   } finally {
     await store.flush();
