@@ -21,6 +21,10 @@ export function isInternalType(type: string): boolean {
   return INTERNAL.has(type);
 }
 
+export function isInternalTypeNumber(number: number): boolean {
+  return number < FIRST_USER_TYPE;
+}
+
 export function internalTypeNumber(type: string): number {
   const number = INTERNAL.get(type);
   if (number === undefined) throw new Error(`"${type}" is not an internal type`);
@@ -53,6 +57,13 @@ export class Catalogue {
   /** The number in keys of a type, null if there is no such type. */
   typeNumber(type: string): number | null {
     return INTERNAL.get(type) ?? this.types.get(type)?.number ?? null;
+  }
+
+  /** The type with a number in keys, null if there is none. */
+  typeAt(number: number): string | null {
+    for (const [type, described] of this.types) if (described.number === number) return type;
+    for (const [type, internal] of INTERNAL) if (internal === number) return type;
+    return null;
   }
 
   /** A snapshot is kept every so many versions; it is part of a type's declaration and never changes. */

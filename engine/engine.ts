@@ -1,10 +1,10 @@
 /**
  * The engine: everything below SQL, behind one asynchronous interface that takes and returns plain data.
  */
-import { isInternalType, type Catalogue } from './catalogue.js';
+import { isInternalType, isInternalTypeNumber, type Catalogue } from './catalogue.js';
 import { Checkpoints, type Checkpoint } from './checkpoint.js';
 import { ByteReader } from './codec/bytes.js';
-import { typePrefix } from './codec/keys.js';
+import { typeNumberOf, typePrefix } from './codec/keys.js';
 import { decodeGroup } from './codec/records.js';
 import { CommitLoop, type Clock } from './commit/loop.js';
 import type { Appended } from './commit/appended.js';
@@ -121,7 +121,7 @@ export class Engine implements ProjectionSource {
     if (pending.length > 0) await store.write(pending);
     // Groups that only the store still has must not depend on its own unsynced log.
     if (parts.log.storeAhead) await store.flush();
-    await repository.loadNames();
+    await repository.loadDictionary();
     const progress = await repository.progress();
     const catalogue = await loadCatalogue(repository);
     const engine = new Engine(parts, repository, { progress, catalogue });
@@ -256,7 +256,7 @@ export class Engine implements ProjectionSource {
     };
     if (from > through) return;
     for await (const { agg } of this.repository.positions.scan(from, through)) {
-      if (agg.readUInt32BE(0) < 16) continue;
+      if (isInternalTypeNumber(typeNumberOf(agg))) continue;
       aggs.set(agg.toString('latin1'), Buffer.from(agg));
       if (aggs.size >= BATCH) yield await flush();
     }
@@ -317,7 +317,8 @@ export class Engine implements ProjectionSource {
 
   private storeVerifier(options: VerifyOptions): StoreVerifier {
     const { progress } = this.loop.state;
-    return new StoreVerifier(this.repository, this.checkpoints, progress, this.newest, options);
+    const { repository, checkpoints, catalogue } = this;
+    return new StoreVerifier({ repository, checkpoints, catalogue, progress, newest: this.newest }, options);
   }
 
   private readonly newest = (): number => this.loop.state.progress.position;

@@ -128,14 +128,14 @@ export class LookBack {
     version: number,
     counts: ReadCounts | undefined,
   ): Promise<PlainState> {
-    const snapshot = await this.repository.snapshotAt(head.agg, version);
+    const snapshot = await this.repository.snapshotAt(head, version);
     if (counts !== undefined) {
       counts.snapshots += snapshot === null ? 0 : 1;
       counts.events += version - (snapshot?.version ?? 0);
     }
     let state = firstState(head, snapshot?.version ?? 0, snapshot);
     if (state.version < version) {
-      for await (const event of this.repository.scanEvents(head.agg, state.version + 1, version))
+      for await (const event of this.repository.scanEvents(head, state.version + 1, version))
         state = foldEvent(state, event);
     }
     if (state.version !== version) throw missing(head, state.version + 1);

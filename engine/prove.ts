@@ -41,7 +41,7 @@ export async function proveEvent(
     });
   const leaves: Buffer[] = [];
   let event: StoredEvent | null = null;
-  for await (const stored of repository.scanEvents(head.agg, 1, n)) {
+  for await (const stored of repository.scanEvents(head, 1, n)) {
     leaves.push(leafOf(stored));
     event = stored;
   }

@@ -1,7 +1,7 @@
 /** Looking back: states at a version, position or time, histories and events, each from the nearest snapshot. */
 import type { Catalogue } from './catalogue.js';
 import { isInternalType } from './catalogue.js';
-import { Prefix, prefixRange, typePrefix, versionKey } from './codec/keys.js';
+import { Prefix, prefixRange, typeNumberOf, typePrefix, versionKey } from './codec/keys.js';
 import type { CommitLoop } from './commit/loop.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { foldEvent, LookBack, stateBefore, type ReadCounts } from './lookBack.js';
@@ -211,7 +211,7 @@ export class Reader {
       let rows: HistoryRow[] = [];
       let state: PlainState = { ...head, version: 0, state: {} };
       let held: HistoryRow | null = null;
-      for await (const event of this.repository.scanEvents(head.agg, 1, head.version)) {
+      for await (const event of this.repository.scanEvents(head, 1, head.version)) {
         signal?.throwIfAborted();
         if (event.position > limit) break;
         if (counts !== undefined) counts.events++;
@@ -300,7 +300,7 @@ export class Reader {
       const to = Math.min(head.version, Number(filter.toVersion ?? BigInt(head.version)));
       if (from > to) continue;
       let batch: StoredEvent[] = [];
-      for await (const event of this.repository.scanEvents(head.agg, from, to)) {
+      for await (const event of this.repository.scanEvents(head, from, to)) {
         batch.push(event);
         if (batch.length >= BATCH) {
           yield batch;
@@ -319,7 +319,7 @@ export class Reader {
     const to = Math.min(this.position, Number(filter.toPosition ?? BigInt(this.position)));
     let places: { agg: Buffer; version: number }[] = [];
     for await (const entry of this.repository.positions.scan(from, to)) {
-      if (number !== null && entry.agg.readUInt32BE(0) !== number) continue;
+      if (number !== null && typeNumberOf(entry.agg) !== number) continue;
       places.push(entry);
       if (places.length >= BATCH) {
         yield await this.fetch(places);

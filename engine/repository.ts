@@ -7,10 +7,11 @@ import { SealKey, Sealer } from './crypto/seal.js';
 import { EventIds } from './codec/eventIds.js';
 import {
   aggOf,
+  dictionaryKey,
+  dictionaryNumber,
   Index,
   Prefix,
   metaKey,
-  nameKey,
   plainKey,
   prefixRange,
   versionKey,
@@ -39,8 +40,10 @@ export interface Identity {
   readonly key: SealKey;
 }
 
+type Name = Pick<Identity, 'type' | 'id'>;
+
 /** A head with its state, ready to fold on. Never changed in place. */
-export interface Head extends Identity, records.HeadRecord {}
+export interface Head extends Identity, Omit<records.HeadRecord, 'key'> {}
 
 /** A state without what only the commit loop needs of a head. */
 export type PlainState = Omit<Head, 'agg' | 'key' | 'frontier'>;
@@ -71,118 +74,113 @@ export class Repository {
     this.eventIds = new EventIds(keyring.indexKey);
     this.sealer = new Sealer(keyring.storeId, keyring.ring, keyring.currentDataKey);
     this.positions = new Positions(store, this.sealer);
-    this.scans = new HeadScans(this, this.sealer);
+    this.scans = new HeadScans(this);
   }
 
-  // Names
+  // What records have numbers for
 
-  /** Reads the names that records stand numbers for; to be called before records are read. */
-  async loadNames(): Promise<void> {
-    for await (const { key, value } of this.store.scan(prefixRange(Prefix.name))) {
-      const number = Buffer.from(key).readUInt32BE(1);
+  /** Reads names and lists of names; to be called before records are read. */
+  async loadDictionary(): Promise<void> {
+    const { names } = this;
+    await this.loadNumbered(Prefix.name, names, (number, plain) => names.load(number, plain.toString()));
+    await this.loadNumbered(Prefix.shape, names.shapes, (number, plain) => names.shapes.load(number, plain));
+  }
+
+  private async loadNumbered(
+    prefix: 0x6e | 0x66,
+    into: { reserve(number: number): void },
+    load: (number: number, plain: Buffer) => void,
+  ): Promise<void> {
+    for await (const { key, value } of this.store.scan(prefixRange(prefix))) {
+      const number = dictionaryNumber(key);
       try {
-        this.names.load(number, this.unseal(key, value).toString());
+        load(number, this.unseal(key, value));
       } catch {
         // Whoever meets its number says so; the number must not be given again.
-        this.names.reserve(number);
+        into.reserve(number);
       }
     }
   }
 
-  /** The records of the names numbered since the last group. */
-  nameEntries(): Entry[] {
-    return this.names.added.map(({ number, name }) => this.sealed(nameKey(number), Buffer.from(name)));
+  /** The records of what was numbered since the last group. */
+  dictionaryEntries(): Entry[] {
+    const { names } = this;
+    return [
+      ...names.added.map(({ number, name }) =>
+        this.sealed(dictionaryKey(Prefix.name, number), Buffer.from(name)),
+      ),
+      ...names.shapes.added.map(({ number, record }) =>
+        this.sealed(dictionaryKey(Prefix.shape, number), record),
+      ),
+    ];
+  }
+
+  /** What dictionaryEntries returned is kept. */
+  settle(): void {
+    this.names.settle();
+    this.names.shapes.settle();
   }
 
   // Identities
 
-  /** The key of a new aggregate; `identityEntry` keeps it. */
+  /** The key of a new aggregate; its head keeps it. */
   newKey(): SealKey {
     return new SealKey(0, randomPool.take(32));
   }
 
-  identityEntry({ agg, type, id, key }: Identity): Entry {
-    const record = records.encodeIdentity(this.names, { type, id, key: key.bytes });
-    return this.sealed(plainKey(Prefix.key, agg), record);
-  }
-
+  /** From the head, whatever its state is. @throws DatabaseError XX001 */
   async identity(agg: Buffer): Promise<Identity> {
     const name = agg.toString('latin1');
     const cached = this.identities.get(name);
     if (cached !== undefined) return cached;
-    const record = await this.store.get(plainKey(Prefix.key, agg));
-    if (record === null) throw new DatabaseError(SqlState.dataCorrupted, "an aggregate's key is missing");
-    const identity = this.openIdentity(agg, record);
+    const recordKey = plainKey(Prefix.head, agg);
+    const record = await this.store.get(recordKey);
+    if (record === null) throw new DatabaseError(SqlState.dataCorrupted, "an aggregate's head is missing");
+    const plain = this.sealer.openBriefly(recordKey, record);
+    const { type, id, key } = records.decodeIdentity(this.names, plain);
+    const identity = { agg, type, id, key: new SealKey(0, key) };
     this.identities.set(name, identity);
     return identity;
-  }
-
-  /** @throws DatabaseError XX001 */
-  openIdentity(agg: Buffer, record: Buffer): Identity {
-    const plain = this.sealer.open(plainKey(Prefix.key, agg), record);
-    const { type, id, key } = records.decodeIdentity(this.names, plain);
-    return { agg, type, id, key: new SealKey(0, key) };
   }
 
   // Heads
 
   headEntry(head: Head): Entry {
     const key = plainKey(Prefix.head, head.agg);
-    return { key, value: this.sealer.sealOwn(key, head.key, records.encodeHead(this.names, head)) };
+    return { key, value: this.sealer.seal(key, records.encodeHead(this.names, head.key.bytes, head)) };
   }
 
   /** @throws DatabaseError XX001 */
-  openHeadWith(identity: Identity, recordKey: Uint8Array, value: Buffer): Head {
-    const plain = this.sealer.openOwn(recordKey, identity.key, value);
-    const head = records.decodeHead(this.names, plain);
-    const { agg, type, id, key } = identity;
-    const { version, position, createdAt, updatedAt, archived, frontier, state } = head;
-    // Written out: a spread of both is several times slower.
+  openHead(recordKey: Uint8Array, value: Buffer, whose?: Name): Head {
+    const open = (): records.HeadRecord =>
+      records.decodeHead(this.names, this.sealer.openBriefly(recordKey, value));
+    const head = readable(open, whose);
+    const { type, id, version, position, createdAt, updatedAt, archived, frontier, state } = head;
+    const [agg, key] = [aggOf(recordKey), new SealKey(0, head.key)];
+    // Written out: a spread is several times slower.
     return { agg, type, id, key, version, position, createdAt, updatedAt, archived, frontier, state };
   }
 
-  async openHead(agg: Buffer, value: Buffer): Promise<Head> {
-    const identity = await this.identity(agg);
-    try {
-      return this.openHeadWith(identity, plainKey(Prefix.head, agg), value);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new DatabaseError(SqlState.dataCorrupted, 'the state of an aggregate cannot be read', {
-        detail: `aggregate "${identity.type}", id "${identity.id}": ${why}`,
-        hint: 'CALL verify() tells more. Keep the data as evidence and restore from a copy.',
-      });
-    }
+  /** The part of a head that readers see. @throws DatabaseError XX001 */
+  openState(recordKey: Uint8Array, value: Buffer): PlainState {
+    return readable(() => records.decodeHeadState(this.names, this.sealer.openBriefly(recordKey, value)));
   }
 
-  async head(agg: Buffer): Promise<Head | null> {
-    return (await this.heads([agg]))[0] ?? null;
+  /** @param whose the name it was asked for by, for the error. @throws DatabaseError XX001 */
+  async head(agg: Buffer, whose?: Name): Promise<Head | null> {
+    const key = plainKey(Prefix.head, agg);
+    const value = await this.store.get(key);
+    return value === null ? null : this.openHead(key, value, whose);
   }
 
-  /** Heads, and the identities that are not at hand, in one read. */
+  /** @throws DatabaseError XX001 when one of them cannot be read */
   async heads(aggs: readonly Buffer[]): Promise<(Head | null)[]> {
     const keys = aggs.map((agg) => plainKey(Prefix.head, agg));
-    const unknown = aggs.filter((agg) => this.identities.get(agg.toString('latin1')) === undefined);
-    for (const agg of unknown) keys.push(plainKey(Prefix.key, agg));
     const values = await this.store.getMany(keys);
-    unknown.forEach((agg, i) => {
-      const record = values[aggs.length + i] ?? null;
-      if (record !== null) this.rememberIdentity(agg, record);
+    return keys.map((key, i) => {
+      const value = values[i] ?? null;
+      return value === null ? null : this.openHead(key, value);
     });
-    return Promise.all(
-      aggs.map(async (agg, i) => {
-        const value = values[i] ?? null;
-        return value === null ? null : this.openHead(agg, value);
-      }),
-    );
-  }
-
-  /** What cannot be read is met again by whoever asks for it. */
-  private rememberIdentity(agg: Buffer, record: Buffer): void {
-    try {
-      this.identities.set(agg.toString('latin1'), this.openIdentity(agg, record));
-    } catch {
-      // See above.
-    }
   }
 
   // Events
@@ -307,12 +305,12 @@ export class Repository {
   }
 
   /** The events of one aggregate from version `from` through `to`, in order. */
-  async *scanEvents(agg: Buffer, from: number, to: number): AsyncGenerator<StoredEvent> {
+  async *scanEvents(identity: Identity, from: number, to: number): AsyncGenerator<StoredEvent> {
     const range = {
-      gte: versionKey(Prefix.event, agg, from),
-      lt: versionKey(Prefix.event, agg, to + 1),
+      gte: versionKey(Prefix.event, identity.agg, from),
+      lt: versionKey(Prefix.event, identity.agg, to + 1),
     };
-    for await (const { key, value } of this.store.scan(range)) yield await this.openEvent(key, value);
+    for await (const { key, value } of this.store.scan(range)) yield this.openEventWith(identity, key, value);
   }
 
   // Snapshots
@@ -325,31 +323,23 @@ export class Repository {
     };
   }
 
-  async openSnapshot(
-    agg: Buffer,
-    key: Uint8Array,
-    value: Buffer,
-  ): Promise<records.SnapshotRecord & { version: number }> {
-    const snapshot = this.openSnapshotWith(await this.identity(agg), key, value);
-    return { ...snapshot, version: versionOf(key) };
-  }
-
   openSnapshotWith({ key: own }: Identity, key: Uint8Array, value: Buffer): records.SnapshotRecord {
     return records.decodeSnapshot(this.names, this.sealer.openOwn(key, own, value));
   }
 
   /** The newest snapshot at or before `version`. */
   async snapshotAt(
-    agg: Buffer,
+    identity: Identity,
     version: number,
   ): Promise<(records.SnapshotRecord & { version: number }) | null> {
     const range = {
-      gte: versionKey(Prefix.snapshot, agg, 0),
-      lt: versionKey(Prefix.snapshot, agg, version + 1),
+      gte: versionKey(Prefix.snapshot, identity.agg, 0),
+      lt: versionKey(Prefix.snapshot, identity.agg, version + 1),
       reverse: true,
       limit: 1,
     };
-    for await (const { key, value } of this.store.scan(range)) return this.openSnapshot(agg, key, value);
+    for await (const { key, value } of this.store.scan(range))
+      return { ...this.openSnapshotWith(identity, key, value), version: versionOf(key) };
     return null;
   }
 
@@ -371,5 +361,17 @@ export class Repository {
     const value = await this.store.get(PROGRESS);
     if (value === null) return { sequence: 0, position: 0, recordedAt: 0, frontier: [] };
     return records.decodeProgress(this.unseal(PROGRESS, value));
+  }
+}
+
+function readable<T>(open: () => T, whose?: Name): T {
+  try {
+    return open();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new DatabaseError(SqlState.dataCorrupted, 'the state of an aggregate cannot be read', {
+      detail: whose === undefined ? why : `aggregate "${whose.type}", id "${whose.id}": ${why}`,
+      hint: 'CALL verify() tells more. Keep the data as evidence and restore from a copy.',
+    });
   }
 }

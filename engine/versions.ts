@@ -48,7 +48,7 @@ export class Versions {
         for (const head of heads) {
           const own = new OwnVersions(head, last);
           if (head.version > TOGETHER_MAX) {
-            for await (const event of this.repository.scanEvents(head.agg, 1, head.version)) {
+            for await (const event of this.repository.scanEvents(head, 1, head.version)) {
               signal?.throwIfAborted();
               if (!own.add(event, rows)) break;
               if (rows.length >= ROWS) {

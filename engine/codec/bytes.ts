@@ -102,6 +102,17 @@ export class ByteWriter {
     return this;
   }
 
+  /** A text behind its length in bytes as a varint. */
+  shortText(value: string): this {
+    if (value.length > SHORT_TEXT) return this.varint(Buffer.byteLength(value)).rawText(value);
+    // At most 72 bytes, so their number is one byte.
+    const start = this.reserve(1 + value.length * 3);
+    const size = this.put(value, start + 1);
+    this.buffer[start] = size;
+    this.length = start + 1 + size;
+    return this;
+  }
+
   /** What was written so far; valid until the next write. */
   result(): Buffer {
     return this.buffer.subarray(0, this.length);
@@ -161,6 +172,14 @@ export class ByteReader {
     }
   }
 
+  /** Of things that take at least a byte each. */
+  count(): number {
+    const count = this.varint();
+    if (count > this.buffer.length - this.offset)
+      throw new DatabaseError(SqlState.dataCorrupted, 'a stored record is shorter than it says');
+    return count;
+  }
+
   skip(size: number): void {
     this.advance(size);
   }
@@ -178,6 +197,10 @@ export class ByteReader {
     const size = this.u32();
     const at = this.advance(size);
     return this.buffer.toString('utf8', at, at + size);
+  }
+
+  shortText(): string {
+    return this.rawText(this.varint());
   }
 
   /** `size` bytes of UTF-8. */

@@ -1,7 +1,8 @@
 /**
- * Fields on disk: numbers for the names, and all values in one text, so that decoding makes one string and cuts it.
+ * Fields on disk: a number for the list of their names, and all values in one text, so that decoding makes one string
+ * and cuts it.
  *
- *   varint count ‖ count × (name ‖ varint(0: null, else UTF-16 units + 1)) ‖ the values, one behind the other, in UTF-8
+ *   shape ‖ for each name varint(0: null, else UTF-16 units + 1) ‖ the values, one behind the other, in UTF-8
  *
  * They are always the last thing in a record.
  */
@@ -13,10 +14,9 @@ import type { Names } from './names.js';
 export function writeFields(to: ByteWriter, names: Names, fields: Fields): void {
   const keys = Object.keys(fields);
   let text = '';
-  to.varint(keys.length);
+  names.shapes.write(to, keys);
   for (const name of keys) {
     const value = fields[name] ?? null;
-    names.write(to, name);
     if (value === null) {
       to.varint(0);
     } else {
@@ -29,17 +29,13 @@ export function writeFields(to: ByteWriter, names: Names, fields: Fields): void 
 
 /** In the order in which they were written. @throws DatabaseError XX001 */
 export function readFields(from: ByteReader, names: Names): Fields {
-  const count = from.varint();
-  const keys: string[] = [];
+  const keys = names.shapes.read(from);
   const lengths: number[] = [];
-  for (let i = 0; i < count; i++) {
-    keys.push(names.read(from));
-    lengths.push(from.varint());
-  }
+  for (let i = 0; i < keys.length; i++) lengths.push(from.varint());
   const text = from.restText();
   const fields: Record<string, string | null> = {};
   let at = 0;
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < keys.length; i++) {
     const length = lengths[i] ?? 0;
     // No field is called __proto__: validation refuses that name.
     fields[keys[i] ?? ''] = length === 0 ? null : text.slice(at, at + length - 1);

@@ -5,8 +5,7 @@
  *
  *   'e' agg ‖ u48be(version)         the event
  *   'l' u64be(first position)        a run of up to 256 entries of the total order
- *   'k' agg                          the aggregate's own data key and its id, under the ring
- *   'h' agg                          the head: current state, right edge of the aggregate's tree
+ *   'h' agg                          the head: the aggregate's own data key, its id, current state, right edge of its tree
  *   's' agg ‖ u48be(version)         a snapshot
  *   'i' HMAC(indexKey, event id)     the position of the event a client gave this id: exact idempotency, kept for ever
  *   't' u8(level) ‖ u64be(index)     nodes of the store tree at levels 8, 16, 24, …
@@ -14,6 +13,7 @@
  *   'c' u64be(size)                  signed checkpoints
  *   'm' name                         one-off records
  *   'n' u32be(number)                a name that other records have a number for
+ *   'f' u32be(number)                a list of such names that other records have a number for
  */
 import { hmacSha256 } from '../crypto/hash.js';
 
@@ -25,7 +25,6 @@ const NAME_BYTES = 16;
 export const Prefix = {
   event: 0x65,
   log: 0x6c,
-  key: 0x6b,
   head: 0x68,
   snapshot: 0x73,
   id: 0x69,
@@ -34,6 +33,7 @@ export const Prefix = {
   checkpoint: 0x63,
   meta: 0x6d,
   name: 0x6e,
+  shape: 0x66,
 } as const;
 type PrefixByte = (typeof Prefix)[keyof typeof Prefix];
 
@@ -83,12 +83,17 @@ export function numberKey(prefix: PrefixByte, value: number): Buffer {
   return key;
 }
 
-/** The name with a number. */
-export function nameKey(number: number): Buffer {
+/** prefix ‖ u32be(number), of what other records have a number for. */
+export function dictionaryKey(prefix: 0x6e | 0x66, number: number): Buffer {
   const key = Buffer.allocUnsafe(5);
-  key[0] = Prefix.name;
+  key[0] = prefix;
   key.writeUInt32BE(number, 1);
   return key;
+}
+
+/** The number in a key that dictionaryKey made. */
+export function dictionaryNumber(key: Buffer): number {
+  return key.readUInt32BE(1);
 }
 
 export function tileKey(level: number, index: number): Buffer {
@@ -120,6 +125,11 @@ export function typePrefix(typeNumber: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(typeNumber, 0);
   return bytes;
+}
+
+/** The number an agg begins with. */
+export function typeNumberOf(agg: Buffer): number {
+  return agg.readUInt32BE(0);
 }
 
 /** Turns names into keys that reveal nothing without the index key. */

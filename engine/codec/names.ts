@@ -4,6 +4,7 @@
  */
 import { DatabaseError, SqlState } from '../errors.js';
 import type { ByteReader, ByteWriter } from './bytes.js';
+import { Shapes } from './shapes.js';
 
 /** More names than this are written out where they are used, so that memory stays bounded. */
 const NAMES_MAX = 200_000;
@@ -15,7 +16,15 @@ export class Names {
   private readonly names: (string | undefined)[] = [undefined];
   private unkept: { readonly number: number; readonly name: string }[] = [];
 
-  constructor(private readonly most = NAMES_MAX) {}
+  /** Lists of these names. */
+  readonly shapes: Shapes;
+
+  constructor(
+    private readonly most = NAMES_MAX,
+    mostInShapes?: number,
+  ) {
+    this.shapes = new Shapes(this, mostInShapes);
+  }
 
   /** A name as it was kept. */
   load(number: number, name: string): void {
@@ -28,6 +37,13 @@ export class Names {
     const number = this.numbers.get(name) ?? this.add(name);
     to.varint(number);
     if (number === WRITTEN_OUT) to.text(name);
+  }
+
+  /** The same for a name that has a number or gets one; false: it gets none, and nothing was written. */
+  writeNumber(to: ByteWriter, name: string): boolean {
+    const number = this.numbers.get(name) ?? this.add(name);
+    if (number !== WRITTEN_OUT) to.varint(number);
+    return number !== WRITTEN_OUT;
   }
 
   /** @throws DatabaseError XX001 when no such name is kept */

@@ -29,6 +29,7 @@ export interface EventRecord {
 }
 
 const HASH_BYTES = 32;
+const KEY_BYTES = 32;
 const HAS_METADATA = 1;
 const HAS_GIVEN_ID = 2;
 
@@ -38,7 +39,7 @@ export function encodeEvent(names: Names, event: EventRecord): Buffer {
   names.write(writer, event.actor);
   writer.u8((event.metadata === null ? 0 : HAS_METADATA) | (event.givenId === null ? 0 : HAS_GIVEN_ID));
   if (event.givenId !== null) writer.bytes(event.givenId);
-  if (event.metadata !== null) writer.text(event.metadata);
+  if (event.metadata !== null) writer.shortText(event.metadata);
   writeFields(writer, names, event.fields);
   return writer.take();
 }
@@ -52,7 +53,7 @@ export function decodeEvent(names: Names, bytes: Buffer): EventRecord {
   const actor = names.read(r);
   const flags = r.u8();
   const givenId = (flags & HAS_GIVEN_ID) === 0 ? null : Buffer.from(r.bytes(16));
-  const metadata = (flags & HAS_METADATA) === 0 ? null : r.text();
+  const metadata = (flags & HAS_METADATA) === 0 ? null : r.shortText();
   return { position, recordedAt, eventType, actor, givenId, metadata, fields: readFields(r, names) };
 }
 
@@ -61,26 +62,15 @@ export function decodeEventPosition(bytes: Buffer): number {
   return new ByteReader(bytes).varint();
 }
 
-/** An aggregate's name and its own key, 32 bytes. */
+/** An aggregate's own key, 32 bytes, and its name: what a head begins with. */
 export interface IdentityRecord {
+  readonly key: Uint8Array;
   readonly type: string;
   readonly id: string;
-  readonly key: Buffer;
 }
 
-export function encodeIdentity(names: Names, identity: IdentityRecord): Buffer {
-  writer.bytes(identity.key);
-  names.write(writer, identity.type);
-  return writer.rawText(identity.id).take();
-}
-
-export function decodeIdentity(names: Names, bytes: Buffer): IdentityRecord {
-  const r = new ByteReader(bytes);
-  return { key: r.bytes(32), type: names.read(r), id: r.restText() };
-}
-
-/** An aggregate's current state and the right edge of its tree. */
-export interface HeadRecord {
+/** Whose head it is, its current state and the right edge of its tree. */
+export interface HeadRecord extends IdentityRecord {
   readonly version: number;
   /** Position of the latest event. */
   readonly position: number;
@@ -91,8 +81,12 @@ export interface HeadRecord {
   readonly state: Fields;
 }
 
-export function encodeHead(names: Names, head: HeadRecord): Buffer {
+/** @param key the aggregate's own */
+export function encodeHead(names: Names, key: Uint8Array, head: Omit<HeadRecord, 'key'>): Buffer {
+  writer.bytes(key);
+  names.write(writer, head.type);
   writer
+    .shortText(head.id)
     .varint(head.version)
     .varint(head.position)
     .varint(head.createdAt)
@@ -103,10 +97,13 @@ export function encodeHead(names: Names, head: HeadRecord): Buffer {
   return writer.take();
 }
 
-/** What is returned holds no part of `bytes`. */
+/** What is returned holds no part of `bytes`, but for the key. */
 export function decodeHead(names: Names, bytes: Buffer): HeadRecord {
   const r = new ByteReader(bytes);
   return {
+    key: r.bytes(KEY_BYTES),
+    type: names.read(r),
+    id: r.shortText(),
     version: r.varint(),
     position: r.varint(),
     createdAt: r.varint(),
@@ -117,16 +114,25 @@ export function decodeHead(names: Names, bytes: Buffer): HeadRecord {
   };
 }
 
-/** A head without the right edge of its tree, for whoever reads many. */
-export function decodeHeadState(names: Names, bytes: Buffer): Omit<HeadRecord, 'frontier'> {
+/** Only whose head it is. */
+export function decodeIdentity(names: Names, bytes: Buffer): IdentityRecord {
   const r = new ByteReader(bytes);
+  return { key: r.bytes(KEY_BYTES), type: names.read(r), id: r.shortText() };
+}
+
+/** A head without the key and the right edge of the tree, for whoever reads many. */
+export function decodeHeadState(names: Names, bytes: Buffer): Omit<HeadRecord, 'key' | 'frontier'> {
+  const r = new ByteReader(bytes);
+  r.skip(KEY_BYTES);
+  const type = names.read(r);
+  const id = r.shortText();
   const version = r.varint();
   const position = r.varint();
   const createdAt = r.varint();
   const updatedAt = r.varint();
   const archived = r.u8() === 1;
   r.skip(r.u8() * HASH_BYTES);
-  return { version, position, createdAt, updatedAt, archived, state: readFields(r, names) };
+  return { type, id, version, position, createdAt, updatedAt, archived, state: readFields(r, names) };
 }
 
 function writeHashes(hashes: Frontier): void {

@@ -47,13 +47,12 @@ export function encodeGroupEntries(
   for (const [tokenId, used] of group.usage)
     entries.push(repository.sealed(repository.index.usage(tokenId), new ByteWriter(8).u64(used).result()));
   const progress = { sequence: before.sequence + 1, position, recordedAt, frontier };
-  entries.push(repository.progressEntry(progress), ...repository.nameEntries());
+  entries.push(repository.progressEntry(progress), ...repository.dictionaryEntries());
   return { entries, progress };
 }
 
 function addEvent(repository: Repository, staged: Staged, threshold: number, entries: Entry[]): void {
   const { stored, givenId, head } = staged;
-  if (staged.isFirst) entries.push(repository.identityEntry(head));
   entries.push(repository.eventEntry(stored, givenId));
   if (givenId !== null) entries.push(repository.givenIdEntry(givenId, stored.position));
   if (stored.version % threshold === 0) entries.push(repository.snapshotEntry(head, head.version, head));

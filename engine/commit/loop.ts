@@ -13,7 +13,7 @@ import { toStateRow } from '../rows.js';
 import type { Head, Repository } from '../repository.js';
 import type { CommittedGroup, NewEvent, Writer } from '../types.js';
 import { encodeGroupEntries } from './encode.js';
-import { Prefetched } from './prefetch.js';
+import { Prefetched, type Place } from './prefetch.js';
 import { Preview } from './preview.js';
 import { announcementOf, appendedOf, type Appended } from './appended.js';
 import { Group, headName, randomUuid, type Existing, type Staged } from './stage.js';
@@ -92,7 +92,7 @@ export class CommitLoop {
     if (number === null) return null;
     const read = Symbol(name);
     this.reading.set(name, read);
-    const head = await this.repository.head(this.repository.index.aggregate(number, type, id));
+    const head = await this.repository.head(this.repository.index.aggregate(number, type, id), { type, id });
     // A commit that came meanwhile has taken the mark away: then what was read may be old.
     if (this.reading.get(name) === read) {
       this.reading.delete(name);
@@ -192,7 +192,7 @@ export class CommitLoop {
     }
     // On disk: it counts from here. The store follows in the background, and whoever reads it waits for that.
     this.repository.store.enqueue(entries);
-    this.repository.names.settle();
+    this.repository.settle();
     this.state.progress = progress;
     this.state.catalogue = group.catalogue;
     for (const [name, head] of group.heads) {
@@ -223,7 +223,7 @@ export class CommitLoop {
   /** Loads, in two read batches, everything staging will ask for. */
   private async prefetch(batch: readonly Pick<Waiting, 'events' | 'writer'>[]): Promise<Prefetched> {
     const prefetched = new Prefetched(this.repository);
-    const aggs = new Map<string, Buffer>();
+    const aggs = new Map<string, Place>();
     const ids = new Set<string>();
     const tokens = new Set<string>();
     const want = (type: string, id: string): void => {
@@ -232,7 +232,7 @@ export class CommitLoop {
       if (cached !== undefined) prefetched.heads.set(name, cached);
       const number = this.state.catalogue.typeNumber(type);
       if (cached !== undefined || number === null || aggs.has(name)) return;
-      aggs.set(name, this.repository.index.aggregate(number, type, id));
+      aggs.set(name, { agg: this.repository.index.aggregate(number, type, id), type, id });
     };
     for (const { events, writer } of batch) {
       for (const event of events) {

@@ -5,6 +5,13 @@ import type { NewEvent } from '../types.js';
 import { uuidBytes } from './appended.js';
 import { headName, type Existing, type Known } from './stage.js';
 
+/** Where an aggregate's records are, and its name. */
+export interface Place {
+  readonly agg: Buffer;
+  readonly type: string;
+  readonly id: string;
+}
+
 /** What one group's requests may ask about the store. */
 export class Prefetched implements Known {
   readonly heads = new Map<string, Head>();
@@ -15,20 +22,20 @@ export class Prefetched implements Known {
 
   constructor(private readonly repository: Repository) {}
 
-  async loadHeads(aggs: ReadonlyMap<string, Buffer>): Promise<void> {
-    for (const [name, agg] of aggs) this.aggs.set(name, agg);
-    const names = [...aggs.keys()];
+  async loadHeads(wanted: ReadonlyMap<string, Place>): Promise<void> {
+    for (const [name, { agg }] of wanted) this.aggs.set(name, agg);
+    const names = [...wanted.keys()];
     try {
-      const heads = await this.repository.heads([...aggs.values()]);
+      const heads = await this.repository.heads([...wanted.values()].map(({ agg }) => agg));
       heads.forEach((head, i) => {
         const name = names[i];
         if (head !== null && name !== undefined) this.heads.set(name, head);
       });
     } catch {
       // One damaged head must not stop the others: load them one by one and remember which failed.
-      for (const [name, agg] of aggs) {
+      for (const [name, place] of wanted) {
         try {
-          const head = await this.repository.head(agg);
+          const head = await this.repository.head(place.agg, place);
           if (head !== null) this.heads.set(name, head);
         } catch (error) {
           this.unreadable.set(name, error);

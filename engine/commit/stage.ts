@@ -22,8 +22,6 @@ export interface Staged {
   readonly givenId: Buffer | null;
   readonly leaf: Buffer;
   readonly head: Head;
-  /** Set when this event creates its aggregate. */
-  readonly isFirst: boolean;
   readonly internal: boolean;
 }
 
@@ -217,7 +215,7 @@ class Attempt {
       frontier: appendLeaf(before?.frontier ?? [], stored.version - 1, leaf),
       state: applyEvent(before?.state ?? {}, event.payload),
     };
-    const staged: Staged = { stored, givenId, leaf, head, isFirst: before === null, internal };
+    const staged: Staged = { stored, givenId, leaf, head, internal };
     this.staged.push(staged);
     if (givenId !== null) this.eventIds.set(givenId.toString('hex'), staged);
     this.heads.set(name, head);

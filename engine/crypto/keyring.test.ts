@@ -101,8 +101,10 @@ describe('opening', () => {
     expect(() => openKeyring(directory, keys)).toThrow(error('F0000', 'no store'));
     expect(readdirSync(directory)).toEqual([]);
     createKeyring(directory, keys);
-    with_({ format: 4 });
-    expect(() => openKeyring(directory, keys)).toThrow(error('F0000', 'format 4'));
+    for (const format of [2, 3, 5]) {
+      with_({ format });
+      expect(() => openKeyring(directory, keys)).toThrow(error('F0000', `the store has format ${format}`));
+    }
     writeFileSync(file, '{"format":');
     expect(() => openKeyring(directory, keys)).toThrow(error('XX001', 'not readable'));
   });

@@ -21,8 +21,8 @@ import { join } from 'node:path';
 import { DatabaseError, SqlState } from '../errors.js';
 import { SealKey } from './seal.js';
 
-/** 2: records are sealed with XChaCha20-Poly1305, the index of event ids is not sealed. */
-const FORMAT = 3;
+/** Of the whole store: keys, records and their sealing (docs/format-and-proofs.md). */
+const FORMAT = 4;
 const FILE = 'keyring.json';
 
 /** What the operator must give: two independent 256-bit keys. */

@@ -52,7 +52,7 @@ describe('XChaCha20-Poly1305', () => {
       Buffer.concat([Buffer.alloc(4), nonce.subarray(16)]),
       { authTagLength: 16 },
     );
-    cipher.setAAD(Buffer.concat([Buffer.of(3), storeId, at]), {
+    cipher.setAAD(Buffer.concat([Buffer.of(4), storeId, at]), {
       plaintextLength: plain.length,
     });
     const body = Buffer.concat([cipher.update(plain), cipher.final()]);

@@ -14,7 +14,7 @@ import { randomBytes } from 'node:crypto';
 import sodium from 'sodium-native';
 import { DatabaseError, SqlState } from '../errors.js';
 
-const FORMAT = 3;
+const FORMAT = 4;
 const KEY_BYTES = 32;
 /** As the cipher takes it. */
 const NONCE_BYTES = 24;

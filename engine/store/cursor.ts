@@ -35,18 +35,8 @@ export class AggregateCursor {
 
   /** The next record, if it is at hand and the aggregate's; otherwise `of` tells, which may have to wait. */
   nextOf(agg: Buffer): StoredEntry | undefined {
-    return this.#take(agg, 0);
-  }
-
-  /** The same for the aggregate whose record has this key. */
-  nextBeside(key: Buffer): StoredEntry | undefined {
-    return this.#take(key, 1);
-  }
-
-  /** @param start where the agg begins in `bytes` */
-  #take(bytes: Buffer, start: number): StoredEntry | undefined {
     const entry = this.#batch[this.#at];
-    if (entry?.key.compare(bytes, start, start + AGG_BYTES, 1, 1 + AGG_BYTES) !== 0) return undefined;
+    if (entry?.key.compare(agg, 0, AGG_BYTES, 1, 1 + AGG_BYTES) !== 0) return undefined;
     this.#at++;
     return entry;
   }

@@ -1,7 +1,7 @@
-import { Prefix, prefixRange } from '../codec/keys.js';
+import { Prefix, prefixRange, versionOf } from '../codec/keys.js';
 import type { LogEntry, SnapshotRecord } from '../codec/records.js';
 import { DatabaseError } from '../errors.js';
-import type { Repository, StoredEvent } from '../repository.js';
+import type { Identity, Repository, StoredEvent } from '../repository.js';
 import type { StateRow } from '../types.js';
 import { fault, Recomputation, type Fault, type Limits } from './recompute.js';
 
@@ -38,24 +38,13 @@ export async function verifyAggregate(
   last: number,
   check: StoreCheck,
   limits: Limits,
-): Promise<{ readonly state: StateRow | null } | Failure> {
-  const outcome = await recompute(repository, agg, last, check, limits);
-  return 'state' in outcome ? outcome : { ...(await nameOf(repository, agg)), ...outcome };
-}
-
-async function recompute(
-  repository: Repository,
-  agg: Buffer,
-  last: number,
-  check: StoreCheck,
-  limits: Limits,
 ): Promise<{ readonly state: StateRow | null } | Fault> {
   const identity = await repository.identity(agg).catch(why);
-  if (typeof identity === 'string') return fault(1, `its key: ${identity}`);
-  const snapshots = await snapshotsOf(repository, agg).catch(why);
+  if (typeof identity === 'string') return fault(1, `its head: ${identity}`);
+  const snapshots = await snapshotsOf(repository, identity).catch(why);
   if (typeof snapshots === 'string') return fault(last, `a snapshot: ${snapshots}`);
   const recomputation = new Recomputation(repository, identity);
-  for await (const { version, event } of eventsOf(repository, agg, last)) {
+  for await (const { version, event } of eventsOf(repository, identity, last)) {
     if (typeof event === 'string') return fault(version, event);
     const leaf = recomputation.add(event);
     if (!Buffer.isBuffer(leaf)) return leaf;
@@ -80,12 +69,12 @@ async function recompute(
  */
 async function* eventsOf(
   repository: Repository,
-  agg: Buffer,
+  identity: Identity,
   last: number,
 ): AsyncGenerator<{ readonly version: number; readonly event: StoredEvent | string }> {
   let next = 1;
   try {
-    for await (const event of repository.scanEvents(agg, 1, last)) {
+    for await (const event of repository.scanEvents(identity, 1, last)) {
       if (event.version !== next) break;
       yield { version: next, event };
       next++;
@@ -93,7 +82,8 @@ async function* eventsOf(
   } catch {
     // The single reads below meet the same fault and name it.
   }
-  for (; next <= last; next++) yield { version: next, event: await readEvent(repository, agg, next) };
+  for (; next <= last; next++)
+    yield { version: next, event: await readEvent(repository, identity.agg, next) };
 }
 
 async function readEvent(
@@ -108,21 +98,9 @@ async function readEvent(
   }
 }
 
-/** Type and id; where they cannot be read, `?`. */
-export async function nameOf(repository: Repository, agg: Buffer): Promise<{ type: string; id: string }> {
-  try {
-    const { type, id } = await repository.identity(agg);
-    return { type, id };
-  } catch {
-    return { type: '?', id: '?' };
-  }
-}
-
-async function snapshotsOf(repository: Repository, agg: Buffer): Promise<Map<number, SnapshotRecord>> {
+async function snapshotsOf(repository: Repository, identity: Identity): Promise<Map<number, SnapshotRecord>> {
   const found = new Map<number, SnapshotRecord>();
-  for await (const { key, value } of repository.store.scan(prefixRange(Prefix.snapshot, agg))) {
-    const snapshot = await repository.openSnapshot(agg, key, value);
-    found.set(snapshot.version, snapshot);
-  }
+  for await (const { key, value } of repository.store.scan(prefixRange(Prefix.snapshot, identity.agg)))
+    found.set(versionOf(key), repository.openSnapshotWith(identity, key, value));
   return found;
 }

@@ -38,7 +38,7 @@ export async function verifyOne(parts: Parts, head: Head, options: VerifyOptions
     verified: head.position,
     newest: parts.newest(),
   });
-  if ('reason' in outcome) fail(outcome);
+  if ('reason' in outcome) fail({ type, id, ...outcome });
   const version = head.version.toString();
   const difference = outcome.state === null ? null : await options.compare?.([outcome.state]);
   if (difference !== null && difference !== undefined) fail({ type, id, version, reason: difference.reason });

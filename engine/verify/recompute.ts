@@ -1,3 +1,4 @@
+import { typeNumberOf } from '../codec/keys.js';
 import type { SnapshotRecord } from '../codec/records.js';
 import { storeLeaf } from '../hashes.js';
 import type { Head, Identity, Repository, StoredEvent } from '../repository.js';
@@ -109,6 +110,6 @@ export class Recomputation {
   /** An aggregate's place is made from its type and id, so whoever was given another name is found out. */
   private isNamed(): boolean {
     const { agg, type, id } = this.identity;
-    return this.repository.index.aggregate(agg.readUInt32BE(0), type, id).equals(agg);
+    return this.repository.index.aggregate(typeNumberOf(agg), type, id).equals(agg);
   }
 }

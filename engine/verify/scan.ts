@@ -1,11 +1,11 @@
 /**
- * The quick way through a sound store: events, heads, snapshots and identities are read once each, side by side in the
- * order of their keys. An aggregate in which anything is amiss is only set aside here; to find and name the first fault
+ * The quick way through a sound store: events, heads and snapshots are read once each, side by side in the order of
+ * their keys. An aggregate in which anything is amiss is only set aside here; to find and name the first fault
  * is for verifyAggregate, which reads it again record by record.
  */
 import { aggOf, Prefix, prefixRange, versionOf } from '../codec/keys.js';
 import { DatabaseError } from '../errors.js';
-import type { Identity, Repository, StoredEvent } from '../repository.js';
+import type { Head, Repository, StoredEvent } from '../repository.js';
 import { AggregateCursor } from '../store/cursor.js';
 import type { StoredEntry } from '../store/store.js';
 import { GrowingTree } from '../tree.js';
@@ -29,13 +29,12 @@ interface Running {
   readonly agg: Buffer;
   /** null: set aside. */
   recomputation: Recomputation | null;
-  readonly identity: Identity | null;
+  readonly head: Head | null;
   readonly snapshots: readonly StoredEntry[];
 }
 
 interface Beside {
   readonly heads: AggregateCursor;
-  readonly keys: AggregateCursor;
   readonly snapshots: AggregateCursor;
 }
 
@@ -46,9 +45,9 @@ export async function* scanAggregates(
   options: ScanOptions,
 ): AsyncGenerator<Scanned[]> {
   const { store } = repository;
-  const cursor = (prefix: 0x68 | 0x6b | 0x73): AggregateCursor =>
+  const cursor = (prefix: 0x68 | 0x73): AggregateCursor =>
     new AggregateCursor(store, prefixRange(prefix, typePrefix));
-  const beside = { heads: cursor(Prefix.head), keys: cursor(Prefix.key), snapshots: cursor(Prefix.snapshot) };
+  const beside = { heads: cursor(Prefix.head), snapshots: cursor(Prefix.snapshot) };
   // One for all: aggregates come one after the other.
   const tree = new GrowingTree();
   let running: Running | null = null;
@@ -61,7 +60,7 @@ export async function* scanAggregates(
           running === null ||
           entry.key.compare(running.agg, 0, running.agg.length, 1, 1 + running.agg.length) !== 0
         ) {
-          if (running !== null) scanned.push(await finish(repository, beside.heads, running, options));
+          if (running !== null) scanned.push(finish(running, options));
           running = await begin(tree, repository, beside, entry.key);
         }
         if (running.recomputation !== null && !addEvent(repository, running, entry, options))
@@ -69,72 +68,59 @@ export async function* scanAggregates(
       }
       yield scanned;
     }
-    if (running !== null) yield [await finish(repository, beside.heads, running, options)];
+    if (running !== null) yield [finish(running, options)];
   } catch (error) {
     options.signal?.throwIfAborted();
     if (!(error instanceof DatabaseError)) throw error;
     // The store cannot be read through. Whoever was not handed out counts as set aside.
   } finally {
-    await Promise.all([beside.heads.close(), beside.keys.close(), beside.snapshots.close()]);
+    await Promise.all([beside.heads.close(), beside.snapshots.close()]);
   }
 }
 
 async function begin(
   tree: GrowingTree,
-
   repository: Repository,
-  { keys, snapshots }: Beside,
+  { heads, snapshots }: Beside,
   eventKey: Buffer,
 ): Promise<Running> {
   const agg = aggOf(eventKey);
-  const kept = keys.nextOf(agg) ?? (await keys.of(agg))[0];
-  const identity = kept === undefined ? null : attempt(() => repository.openIdentity(agg, kept.value));
+  const kept = heads.nextOf(agg) ?? (await heads.of(agg))[0];
+  const head = kept === undefined ? null : attempt(() => repository.openHead(kept.key, kept.value));
   return {
     agg,
-    identity,
+    head,
     snapshots: snapshots.isPast(agg) ? [] : await snapshots.of(agg),
-    recomputation: identity === null ? null : new Recomputation(repository, identity, tree),
+    recomputation: head === null ? null : new Recomputation(repository, head, tree),
   };
 }
 
 /** @returns false when the event, or a snapshot behind it, is not as it should be */
 function addEvent(
   repository: Repository,
-  { identity, recomputation, snapshots }: Running,
+  { head, recomputation, snapshots }: Running,
   entry: StoredEntry,
   options: ScanOptions,
 ): boolean {
-  if (identity === null || recomputation === null) return false;
+  if (head === null || recomputation === null) return false;
   return (
     attempt(() => {
-      const event = repository.openEventWith(identity, entry.key, entry.value);
+      const event = repository.openEventWith(head, entry.key, entry.value);
       // Appended since; verified the next time.
       if (isLater(event.position, options.limits())) return true;
       const leaf = recomputation.add(event);
       if (!Buffer.isBuffer(leaf) || !options.check(event, leaf)) return false;
       const sealed = snapshots.find(({ key }) => versionOf(key) === event.version);
       if (sealed === undefined) return true;
-      const snapshot = repository.openSnapshotWith(identity, sealed.key, sealed.value);
+      const snapshot = repository.openSnapshotWith(head, sealed.key, sealed.value);
       return recomputation.snapshotFault(snapshot) === null;
     }) === true
   );
 }
 
-async function finish(
-  repository: Repository,
-  heads: AggregateCursor,
-  { agg, identity, recomputation }: Running,
-  options: ScanOptions,
-): Promise<Scanned> {
-  const entry = heads.nextOf(agg) ?? (await heads.of(agg))[0];
-  if (identity === null || recomputation === null || entry === undefined) return { agg, state: undefined };
-  const outcome = attempt(() =>
-    recomputation.finish(
-      repository.openHeadWith(identity, entry.key, entry.value),
-      recomputation.version,
-      options.limits(),
-    ),
-  );
+function finish({ agg, head, recomputation }: Running, options: ScanOptions): Scanned {
+  if (head === null || recomputation === null) return { agg, state: undefined };
+  const outcome = attempt(() => recomputation.finish(head, recomputation.version, options.limits()));
   return { agg, state: outcome !== null && 'state' in outcome ? outcome.state : undefined };
 }
 

@@ -3,15 +3,15 @@
  * → every signed checkpoint; then holds heads, snapshots and the read model's rows against the fold. Nothing that is
  * compared is taken from where it is compared with.
  */
-import { tileKey } from '../codec/keys.js';
+import { tileKey, typeNumberOf } from '../codec/keys.js';
 import type { Checkpoints } from '../checkpoint.js';
-import { isInternalType } from '../catalogue.js';
+import { isInternalType, type Catalogue } from '../catalogue.js';
 import { DatabaseError, SqlState } from '../errors.js';
 import type { Repository, StoredEvent } from '../repository.js';
 import { frontierRoot, GrowingTree, type NodeListener } from '../tree.js';
 import type { Progress } from '../codec/records.js';
 import type { StateRow } from '../types.js';
-import { entryFault, nameOf, verifyAggregate, type Failure } from './aggregate.js';
+import { entryFault, verifyAggregate, type Failure } from './aggregate.js';
 import { TotalOrder } from './order.js';
 import type { Limits } from './recompute.js';
 import { scanAggregates } from './scan.js';
@@ -31,8 +31,19 @@ export interface VerifyReport {
   readonly checkpoints: number;
 }
 
+export interface VerifyParts {
+  readonly repository: Repository;
+  readonly checkpoints: Checkpoints;
+  readonly catalogue: Catalogue;
+  readonly progress: Progress;
+  /** The last position there is by now: appends go on meanwhile. */
+  readonly newest: () => number;
+}
+
 export interface VerifyOptions {
   readonly signal?: AbortSignal;
+  /** The ids of a type that somebody else knows, to name an aggregate by whose head cannot be read. */
+  readonly ids?: (type: string) => AsyncIterable<readonly string[]>;
   /** Compares folded states with the read model; returns the first that differs. */
   readonly compare?: (states: readonly StateRow[]) => Promise<{ state: StateRow; reason: string } | null>;
 }
@@ -48,22 +59,22 @@ export function fail(failure: Failure): never {
 
 /** Verifies the whole store, or all aggregates of one type (then the store tree as well, since it spans types). */
 export class StoreVerifier {
+  private readonly repository: Repository;
+  private readonly progress: Progress;
   private readonly order: TotalOrder;
   /** Positions whose event was found sound. */
   private readonly seen: Uint8Array;
   private folded: StateRow[] = [];
   private aggregates = 0;
 
-  /** @param newest the last position there is by now: appends go on meanwhile */
   constructor(
-    private readonly repository: Repository,
-    private readonly checkpoints: Checkpoints,
-    private readonly progress: Progress,
-    private readonly newest: () => number,
+    private readonly parts: VerifyParts,
     private readonly options: VerifyOptions,
   ) {
-    this.order = new TotalOrder(repository, progress.position);
-    this.seen = new Uint8Array(progress.position + 1);
+    this.repository = parts.repository;
+    this.progress = parts.progress;
+    this.order = new TotalOrder(this.repository, this.progress.position);
+    this.seen = new Uint8Array(this.progress.position + 1);
   }
 
   /** @param typePrefix only aggregates whose agg starts with these bytes */
@@ -80,10 +91,13 @@ export class StoreVerifier {
     for (const group of groupsOf(await this.order.lastVersions(amiss, signal))) {
       signal?.throwIfAborted();
       const outcomes = await Promise.all(
-        group.map(({ agg, last }) => verifyAggregate(this.repository, agg, last, this.check, this.limits())),
+        group.map(async ({ agg, last }) => ({
+          agg,
+          outcome: await verifyAggregate(this.repository, agg, last, this.check, this.limits()),
+        })),
       );
-      for (const outcome of outcomes) {
-        if ('reason' in outcome) fail(outcome);
+      for (const { agg, outcome } of outcomes) {
+        if ('reason' in outcome) fail({ ...(await this.nameOf(agg)), ...outcome });
         await this.fold(outcome.state);
       }
     }
@@ -99,7 +113,7 @@ export class StoreVerifier {
   }
 
   private limits(): Limits {
-    return { verified: this.progress.position, newest: this.newest() };
+    return { verified: this.progress.position, newest: this.parts.newest() };
   }
 
   private readonly check = (event: StoredEvent, leaf: Buffer): string | null =>
@@ -143,9 +157,9 @@ export class StoreVerifier {
   /** Recomputes the store tree from the leaves; returns how many checkpoints were held against it. */
   private async verifyTree(): Promise<number> {
     const wanted = new Map<number, Buffer>();
-    for await (const checkpoint of this.checkpoints.all())
+    for await (const checkpoint of this.parts.checkpoints.all())
       if (checkpoint.size <= this.progress.position) wanted.set(checkpoint.size, checkpoint.root);
-    const beside = this.checkpoints.beside();
+    const beside = this.parts.checkpoints.beside();
     if (beside !== null && beside.size <= this.progress.position) wanted.set(beside.size, beside.root);
     const tree = new GrowingTree();
     const nodes: { level: number; index: number; hash: Buffer }[] = [];
@@ -179,13 +193,28 @@ export class StoreVerifier {
     await this.failAt(index * 2 ** level + 1, `node ${index} at level ${level} of the store tree ${reason}`);
   }
 
+  /** Type and id of an aggregate; what cannot be told is `?`. */
+  private async nameOf(agg: Buffer): Promise<{ type: string; id: string }> {
+    const { repository, catalogue } = this.parts;
+    const identity = await repository.identity(agg).catch(() => null);
+    if (identity !== null) return { type: identity.type, id: identity.id };
+    const number = typeNumberOf(agg);
+    const type = catalogue.typeAt(number);
+    if (type === null) return { type: '?', id: '?' };
+    for await (const ids of this.options.ids?.(type) ?? []) {
+      const id = ids.find((some) => repository.index.aggregate(number, type, some).equals(agg));
+      if (id !== undefined) return { type, id };
+    }
+    return { type, id: '?' };
+  }
+
   /** Fails naming the event at a position. */
   private async failAt(position: number, reason: string): Promise<never> {
     const entry = await this.repository.positions.at(position).catch(() => null);
     if (entry === null)
       return fail({ type: '?', id: '?', version: '?', reason: `position ${position}: ${reason}` });
     return fail({
-      ...(await nameOf(this.repository, entry.agg)),
+      ...(await this.nameOf(entry.agg)),
       version: entry.version.toString(),
       reason: `position ${position}: ${reason}`,
     });

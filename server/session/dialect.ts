@@ -1,7 +1,7 @@
 /** Runs the statements that the engine answers itself. */
 import type { Appended } from '../../engine/commit/appended.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
-import type { NewEvent, StateRow } from '../../engine/types.js';
+import type { NewEvent } from '../../engine/types.js';
 import type {
   AppendStatement,
   CallStatement,
@@ -25,7 +25,7 @@ import {
 import { callColumns, runCall } from '../statements/call.js';
 import { finishPlan, planColumns } from '../statements/explain/plan.js';
 import type { Column, Result } from '../statements/result.js';
-import { compareStates } from '../statements/compare.js';
+import { readModelFor } from '../statements/compare.js';
 import { runQuery } from './backendQuery.js';
 import { CopyIn } from './copyIn.js';
 import { callPlan, doneAppend, plannedAppend, sourcePlan } from './explain.js';
@@ -342,7 +342,7 @@ export class Dialect {
           parameters,
           signal: state.signal,
           timestamp: (text) => state.timestamp(text),
-          compare: (states: readonly StateRow[]) => compareStates(state.services, states),
+          beside: readModelFor(state.services),
         });
     }
   }

@@ -1,7 +1,8 @@
 /** CALL: procedures that return one row each. */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import { parseGrant } from '../../engine/tokens/grants.js';
-import type { StateRow, Writer } from '../../engine/types.js';
+import type { Writer } from '../../engine/types.js';
+import type { VerifyOptions } from '../../engine/verify/verify.js';
 import type { CallStatement } from '../../sql/statement.js';
 import type { SessionEngine } from '../ports.js';
 import type { Access } from '../session/access.js';
@@ -17,8 +18,8 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** Reads a timestamp as the session does; microseconds since 1970. */
   readonly timestamp: (text: string) => Promise<bigint>;
-  /** Holds folded states against the read model's rows. */
-  readonly compare: (states: readonly StateRow[]) => Promise<{ state: StateRow; reason: string } | null>;
+  /** What `verify` takes from the read model. */
+  readonly beside: Pick<VerifyOptions, 'compare' | 'ids'>;
 }
 
 interface Procedure {
@@ -64,13 +65,13 @@ const verify: Procedure = {
     checkpoints: 'bigint',
     seconds: 'double precision',
   }),
-  async run(args, { engine, access, signal, compare }) {
+  async run(args, { engine, access, signal, beside }) {
     const type = args.get('type');
     const id = args.get('id');
     if (type !== null && id !== null) access.requireRead(type, id);
     else access.requireReadAll(type);
     const started = performance.now();
-    const report = await engine.verify(type, id, { signal, compare });
+    const report = await engine.verify(type, id, { signal, ...beside });
     const seconds = ((performance.now() - started) / 1000).toFixed(3);
     return [
       [

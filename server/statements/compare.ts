@@ -1,15 +1,41 @@
 import type { StateRow } from '../../engine/types.js';
+import type { VerifyOptions } from '../../engine/verify/verify.js';
 import { stateColumns } from '../../sql/columns.js';
 import { quoteName } from '../../sql/names.js';
 import type { SessionEngine, SessionReadModel } from '../ports.js';
 import { stateEncoder } from './relations.js';
 
+const IDS = 10_000;
+
+type Beside = { readonly engine: SessionEngine; readonly readModel: SessionReadModel };
+
+/** What a verification of the engine takes from the read model. */
+export function readModelFor(services: Beside): Required<Pick<VerifyOptions, 'compare' | 'ids'>> {
+  return {
+    compare: (states) => compareStates(services, states),
+    ids: (type) => idsOf(services.readModel, type),
+  };
+}
+
+/** All ids of a type that the read model has. */
+async function* idsOf(readModel: SessionReadModel, type: string): AsyncGenerator<readonly string[]> {
+  const sql = `SELECT aggregate_id FROM public.${quoteName(type)} WHERE aggregate_id > $1 ORDER BY 1 LIMIT ${IDS}`;
+  for (let after = ''; ;) {
+    const { rows } = await readModel.query(sql, [after]);
+    const ids = (rows as { aggregate_id: string }[]).map((row) => row.aggregate_id);
+    yield ids;
+    const last = ids.at(-1);
+    if (last === undefined || ids.length < IDS) return;
+    after = last;
+  }
+}
+
 /**
  * Holds folded states against the read model's rows, both cast to the columns' types by PostgreSQL itself.
  * @returns the first aggregate whose row is another than the fold, or is missing
  */
-export async function compareStates(
-  { engine, readModel }: { readonly engine: SessionEngine; readonly readModel: SessionReadModel },
+async function compareStates(
+  { engine, readModel }: Beside,
   states: readonly StateRow[],
 ): Promise<{ state: StateRow; reason: string } | null> {
   await readModel.waitFor(engine.committedPosition());

@@ -25,7 +25,7 @@ import type {
   SessionReplication,
   SlotUse,
 } from '../ports.js';
-import { compareStates } from '../statements/compare.js';
+import { readModelFor } from '../statements/compare.js';
 import { packAppended, packState, unpackAppend, type Packed } from './pack.js';
 
 /** The part of the engine's previews that only this side needs. */
@@ -101,10 +101,10 @@ export function engineCalls({ engine, readModel, replication }: Called, previews
       engine.estimateRead(type, ids, asOf),
     countAggregates: (_: AbortSignal, type: string) => engine.countAggregates(type),
     writesUsed: (_: AbortSignal, tokenId: string) => engine.writesUsed(tokenId),
-    verify: (signal: AbortSignal, type: string | null, id: string | null, compare: boolean) =>
+    verify: (signal: AbortSignal, type: string | null, id: string | null, beside: boolean) =>
       engine.verify(type, id, {
         signal,
-        ...(compare ? { compare: (states) => compareStates({ engine, readModel }, states) } : {}),
+        ...(beside ? readModelFor({ engine, readModel }) : {}),
       }),
     checkpoint: async () => plainCheckpoint(await engine.checkpoint()),
     compact: () => engine.compact(),

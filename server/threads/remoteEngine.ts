@@ -120,7 +120,7 @@ export class RemoteEngine implements SessionEngine {
     return this.client.call('writesUsed', [tokenId]);
   }
 
-  /** `compare` is not called: the engine's thread does the same itself. */
+  /** `compare` and `ids` are not called: the engine's thread does the same itself. */
   verify(
     type: string | null,
     id: string | null,

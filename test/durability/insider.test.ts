@@ -70,9 +70,9 @@ async function after(
   cpSync(pristine, directory, { recursive: true });
   const store = await RocksStore.open(join(directory, 'store'));
   const repository = new Repository(new WriteBehindStore(store), openKeyring(directory, keys));
-  await repository.loadNames();
+  await repository.loadDictionary();
   await work(new Insider(store, repository));
-  await store.write(repository.nameEntries());
+  await store.write(repository.dictionaryEntries());
   await store.flush();
   await store.close();
   also?.(directory);
@@ -108,7 +108,7 @@ class Insider {
     let frontier: Frontier = [];
     let state: Fields = {};
     const leaves = new Map<number, Buffer>();
-    for await (const stored of this.repository.scanEvents(this.agg, 1, VICTIM_VERSIONS)) {
+    for await (const stored of this.repository.scanEvents(await this.head(), 1, VICTIM_VERSIONS)) {
       const leaf = leafOf(stored);
       frontier = appendLeaf(frontier, stored.version - 1, leaf);
       state = applyEvent(state, stored.fields);

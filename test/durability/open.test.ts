@@ -130,7 +130,7 @@ describe('formats of another version', () => {
   test('of the keyring: F0000, and every file is as it was', async () => {
     const path = join(directory, 'keyring.json');
     const content = readFileSync(path, 'utf8');
-    writeFileSync(path, content.replace('"format": 3', '"format": 99'));
+    writeFileSync(path, content.replace('"format": 4', '"format": 99'));
     const before = hashOfFiles(directory);
     await expect(openEngine({ directory, ...keys })).rejects.toMatchObject({
       sqlstate: 'F0000',
