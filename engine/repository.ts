@@ -25,7 +25,7 @@ import type { LeafParts } from './hashes.js';
 import { HeadScans } from './headScans.js';
 import { RecentMap } from './recent.js';
 import { Positions } from './positions.js';
-import type { Entry } from './store/store.js';
+import type { Entry, StoredEntry } from './store/store.js';
 import type { WriteBehindStore } from './store/writeBehind.js';
 import type { Fields } from './types.js';
 
@@ -145,7 +145,7 @@ export class Repository {
 
   // Heads
 
-  headEntry(head: Head): Entry {
+  headEntry(head: Head): StoredEntry {
     const key = plainKey(Prefix.head, head.agg);
     return { key, value: this.sealer.seal(key, records.encodeHead(this.names, head.key.bytes, head)) };
   }

@@ -3,7 +3,7 @@ import { Prefix, numberKey, tileKey } from '../codec/keys.js';
 import type { LogEntry, Progress } from '../codec/records.js';
 import { ByteWriter } from '../codec/bytes.js';
 import { storeLeaf } from '../hashes.js';
-import type { Repository } from '../repository.js';
+import type { Head, Repository } from '../repository.js';
 import type { Entry } from '../store/store.js';
 import { TILE_LEVELS } from '../tiles.js';
 import { appendLeaf, frontierRoot } from '../tree.js';
@@ -14,6 +14,8 @@ const RUN_LENGTH = 256;
 
 export interface EncodedGroup {
   readonly entries: Entry[];
+  /** Each aggregate's new head, and its record among the entries. */
+  readonly heads: readonly { readonly head: Head; readonly record: Buffer }[];
   readonly progress: Progress;
 }
 
@@ -43,12 +45,16 @@ export function encodeGroupEntries(
     if (run.length === RUN_LENGTH) endRun();
   }
   endRun();
-  for (const head of group.heads.values()) entries.push(repository.headEntry(head));
+  const heads = Array.from(group.heads.values(), (head) => {
+    const entry = repository.headEntry(head);
+    entries.push(entry);
+    return { head, record: entry.value };
+  });
   for (const [tokenId, used] of group.usage)
     entries.push(repository.sealed(repository.index.usage(tokenId), new ByteWriter(8).u64(used).result()));
   const progress = { sequence: before.sequence + 1, position, recordedAt, frontier };
   entries.push(repository.progressEntry(progress), ...repository.dictionaryEntries());
-  return { entries, progress };
+  return { entries, heads, progress };
 }
 
 function addEvent(repository: Repository, staged: Staged, threshold: number, entries: Entry[]): void {

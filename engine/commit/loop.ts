@@ -8,18 +8,16 @@ import { SCHEMA_TYPE, isInternalType } from '../catalogue.js';
 import { encodeGroup, type Progress } from '../codec/records.js';
 import { DatabaseError, SqlState } from '../errors.js';
 import { maximumPayloadBytes, type CommitLog } from '../log/log.js';
-import { RecentMap } from '../recent.js';
 import { toStateRow } from '../rows.js';
 import type { Head, Repository } from '../repository.js';
 import type { CommittedGroup, NewEvent, Writer } from '../types.js';
 import { encodeGroupEntries } from './encode.js';
+import { Heads } from './heads.js';
 import { Prefetched, type Place } from './prefetch.js';
 import { Preview } from './preview.js';
 import { announcementOf, appendedOf, type Appended } from './appended.js';
 import { Group, headName, randomUuid, type Existing, type Staged } from './stage.js';
 
-/** Heads in memory, at about a kilobyte each: what is read or appended to again costs no read of the store. */
-const HEAD_CACHE = 200_000;
 /** Events that one group may gather; a single larger request still goes through alone. */
 const GROUP_EVENTS_MAX = 8192;
 
@@ -41,9 +39,7 @@ export type Clock = () => number;
 
 export class CommitLoop {
   private readonly waiting: Waiting[] = [];
-  private readonly heads = new RecentMap<string, Head>(HEAD_CACHE);
-  /** Heads that are being read from the store, to be kept unless a commit changes them meanwhile. */
-  private readonly reading = new Map<string, symbol>();
+  private readonly heads: Heads;
   private running: Promise<void> | null = null;
   /** The last group was one request's, and a turn of the event loop has gone by since: the next need not wait for more. */
   private alone = false;
@@ -56,7 +52,9 @@ export class CommitLoop {
     readonly state: LoopState,
     private readonly clock: Clock,
     private readonly onCommit: (group: CommittedGroup) => void,
-  ) {}
+  ) {
+    this.heads = new Heads(repository, () => state.catalogue);
+  }
 
   /**
    * Appends events as one unit: all are on disk when this resolves, or none is kept.
@@ -80,25 +78,12 @@ export class CommitLoop {
 
   /** The head of an aggregate as of the last commit, if it is in memory. */
   knownHead(type: string, id: string): Head | undefined {
-    return this.heads.get(headName(type, id));
+    return this.heads.known(type, id);
   }
 
   /** The head of an aggregate as of the last commit. */
-  async head(type: string, id: string): Promise<Head | null> {
-    const name = headName(type, id);
-    const cached = this.heads.get(name);
-    if (cached !== undefined) return cached;
-    const number = this.state.catalogue.typeNumber(type);
-    if (number === null) return null;
-    const read = Symbol(name);
-    this.reading.set(name, read);
-    const head = await this.repository.head(this.repository.index.aggregate(number, type, id), { type, id });
-    // A commit that came meanwhile has taken the mark away: then what was read may be old.
-    if (this.reading.get(name) === read) {
-      this.reading.delete(name);
-      if (head !== null) this.heads.set(name, head);
-    }
-    return head;
+  head(type: string, id: string): Promise<Head | null> {
+    return this.heads.get(type, id);
   }
 
   async close(): Promise<void> {
@@ -172,7 +157,7 @@ export class CommitLoop {
 
   private async persist(group: Group, recordedAt: number, durable: boolean): Promise<void> {
     const before = this.state.progress;
-    const { entries, progress } = encodeGroupEntries(this.repository, group, before, recordedAt);
+    const { entries, heads, progress } = encodeGroupEntries(this.repository, group, before, recordedAt);
     const payload = encodeGroup(entries);
     if (payload.length > maximumPayloadBytes)
       throw new DatabaseError(SqlState.programLimitExceeded, 'the transaction is too large', {
@@ -195,10 +180,7 @@ export class CommitLoop {
     this.repository.settle();
     this.state.progress = progress;
     this.state.catalogue = group.catalogue;
-    for (const [name, head] of group.heads) {
-      this.heads.set(name, head);
-      this.reading.delete(name);
-    }
+    for (const { head, record } of heads) this.heads.committed(head, record);
     this.onCommit({
       firstPosition: BigInt(before.position + 1),
       lastPosition: BigInt(progress.position),
@@ -228,11 +210,12 @@ export class CommitLoop {
     const tokens = new Set<string>();
     const want = (type: string, id: string): void => {
       const name = headName(type, id);
-      const cached = this.heads.get(name);
-      if (cached !== undefined) prefetched.heads.set(name, cached);
+      if (aggs.has(name) || prefetched.heads.has(name)) return;
+      const known = this.heads.known(type, id);
       const number = this.state.catalogue.typeNumber(type);
-      if (cached !== undefined || number === null || aggs.has(name)) return;
-      aggs.set(name, { agg: this.repository.index.aggregate(number, type, id), type, id });
+      if (known !== undefined) prefetched.heads.set(name, known);
+      else if (number !== null)
+        aggs.set(name, { agg: this.repository.index.aggregate(number, type, id), type, id });
     };
     for (const { events, writer } of batch) {
       for (const event of events) {

@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Catalogue } from '../catalogue.js';
+import { createKeyring, openKeyring } from '../crypto/keyring.js';
+import { Engine } from '../engine.js';
+import { MemoryLog } from '../log/memory.js';
+import type { Head, Repository } from '../repository.js';
+import { MemoryStore } from '../store/memory.js';
+import type { NewEvent } from '../types.js';
+import { Heads } from './heads.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'heads-'));
+const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
+const writer = { actor: 'user:t', tokenId: null, writeLimit: null };
+const COUNT = 200;
+const LIMITS = { open: 10, packedBytes: 8 * 1024 * 1024 };
+
+let engine: Engine;
+let repository: Repository;
+let catalogue: Catalogue;
+beforeAll(async () => {
+  createKeyring(directory, keys);
+  const keyring = openKeyring(directory, keys);
+  engine = await Engine.open({ store: new MemoryStore(), log: new MemoryLog(), keyring, directory: null });
+  await engine.createAggregate(
+    {
+      type: 'patient',
+      fields: [{ name: 'ward', type: 'text' }],
+      events: [{ name: 'moved', fields: null }],
+      open: false,
+      snapshotThreshold: 100,
+      comment: null,
+    },
+    writer,
+  );
+  await engine.append(
+    Array.from({ length: COUNT }, (_, i) => event(`p-${i}`, `ward ${i}`)),
+    writer,
+  );
+  ({ repository, catalogue } = engine as unknown as { repository: Repository; catalogue: Catalogue });
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function event(aggregateId: string, ward: string): NewEvent {
+  return {
+    aggregateType: 'patient',
+    aggregateId,
+    eventType: 'moved',
+    payload: { ward },
+    metadata: null,
+    eventId: null,
+    expected: { kind: 'any' },
+    ignoreDuplicate: false,
+  };
+}
+
+const newHeads = (): Heads => new Heads(repository, () => catalogue, LIMITS);
+
+test('are known once they were read, also when far more are in use than are kept open', async () => {
+  const heads = newHeads();
+  expect(heads.known('patient', 'p-0')).toBeUndefined();
+  for (let i = 0; i < COUNT; i++) await heads.get('patient', `p-${i}`);
+  for (let i = 0; i < COUNT; i++)
+    expect(heads.known('patient', `p-${i}`)).toMatchObject({ id: `p-${i}`, state: { ward: `ward ${i}` } });
+  expect(heads.known('patient', 'p-none')).toBeUndefined();
+  expect(await heads.get('patient', 'p-none')).toBeNull();
+  expect(await heads.get('nothing', 'p-0')).toBeNull();
+});
+
+function moved(head: Head, ward: string): [Head, Buffer] {
+  const next = { ...head, version: head.version + 1, state: { ward } };
+  return [next, repository.headEntry(next).value];
+}
+
+test('are as of the last commit, also after they were crowded out and when a read was under way', async () => {
+  const heads = newHeads();
+  const first = await heads.get('patient', 'p-0');
+  if (first === null) throw new Error('p-0 is not there');
+  heads.committed(...moved(first, 'another ward'));
+  for (let i = 1; i < COUNT; i++) await heads.get('patient', `p-${i}`);
+  expect(heads.known('patient', 'p-0')).toMatchObject({ version: 2, state: { ward: 'another ward' } });
+
+  const fresh = newHeads();
+  const reading = fresh.get('patient', 'p-0');
+  fresh.committed(...moved(first, 'committed meanwhile'));
+  await reading;
+  expect(fresh.known('patient', 'p-0')).toMatchObject({ state: { ward: 'committed meanwhile' } });
+  for (let i = 1; i < COUNT; i++) await fresh.get('patient', `p-${i}`);
+  expect(fresh.known('patient', 'p-0')).toMatchObject({ state: { ward: 'committed meanwhile' } });
+});

@@ -1,0 +1,88 @@
+/**
+ * The heads of aggregates as of the last commit. The latest used ones are objects; a great many more are kept as the
+ * sealed records they are on disk, which takes a few microseconds to open where a read of the store takes a hundred.
+ */
+import { totalmem } from 'node:os';
+import type { Catalogue } from '../catalogue.js';
+import { AGG_BYTES, Prefix, plainKey } from '../codec/keys.js';
+import { PackedRecords } from '../packed.js';
+import { RecentMap } from '../recent.js';
+import type { Head, Repository } from '../repository.js';
+import { headName } from './stage.js';
+
+/** As objects, at about a kilobyte each. */
+const HEADS_OPEN = 50_000;
+const MB = 1024 * 1024;
+/** For sealed records: of the machine's memory this part, within these bounds. */
+const MEMORY_SHARE = 1 / 64;
+const PACKED_BYTES = { least: 32 * MB, most: 512 * MB };
+
+function defaultPackedBytes(): number {
+  return Math.min(PACKED_BYTES.most, Math.max(PACKED_BYTES.least, totalmem() * MEMORY_SHARE));
+}
+
+export class Heads {
+  private readonly open: RecentMap<string, Head>;
+  private readonly packed: PackedRecords;
+  /** Heads that are being read from the store, to be kept unless a commit changes them meanwhile. */
+  private readonly reading = new Map<string, symbol>();
+
+  constructor(
+    private readonly repository: Repository,
+    /** As of the last commit. */
+    private readonly catalogue: () => Catalogue,
+    { open = HEADS_OPEN, packedBytes = defaultPackedBytes() } = {},
+  ) {
+    this.open = new RecentMap(open);
+    this.packed = new PackedRecords(AGG_BYTES, packedBytes);
+  }
+
+  /** The head, if it is in memory. */
+  known(type: string, id: string): Head | undefined {
+    const name = headName(type, id);
+    const open = this.open.get(name);
+    if (open !== undefined) return open;
+    const agg = this.aggOf(type, id);
+    return agg === null ? undefined : this.unpack(agg, { type, id });
+  }
+
+  /** From wherever it is. @throws DatabaseError XX001 */
+  async get(type: string, id: string): Promise<Head | null> {
+    const name = headName(type, id);
+    const known = this.known(type, id);
+    if (known !== undefined) return known;
+    const agg = this.aggOf(type, id);
+    if (agg === null) return null;
+    const read = Symbol(name);
+    this.reading.set(name, read);
+    const key = plainKey(Prefix.head, agg);
+    const record = await this.repository.store.get(key);
+    // A commit that came meanwhile has taken the mark away: then what was read may be old.
+    const isNewest = this.reading.get(name) === read && this.reading.delete(name);
+    if (record === null) return null;
+    const head = this.repository.openHead(key, record, { type, id });
+    if (isNewest) this.committed(head, record);
+    return head;
+  }
+
+  /** @param record the head as it is stored */
+  committed(head: Head, record: Buffer): void {
+    const name = headName(head.type, head.id);
+    this.open.set(name, head);
+    this.packed.set(head.agg, record);
+    this.reading.delete(name);
+  }
+
+  private aggOf(type: string, id: string): Buffer | null {
+    const number = this.catalogue().typeNumber(type);
+    return number === null ? null : this.repository.index.aggregate(number, type, id);
+  }
+
+  private unpack(agg: Buffer, whose: Pick<Head, 'type' | 'id'>): Head | undefined {
+    const record = this.packed.get(agg);
+    if (record === null) return undefined;
+    const head = this.repository.openHead(plainKey(Prefix.head, agg), record, whose);
+    this.open.set(headName(whose.type, whose.id), head);
+    return head;
+  }
+}
