@@ -121,20 +121,20 @@ const REASONS: readonly Reason[] = [
   {
     section: 'l',
     row: /^a/,
-    why: 'a head that is not among the 200,000 kept in memory is read from RocksDB and decrypted before the append can be checked; the largest store has more aggregates than that',
-    next: 'sealed heads kept in memory as bytes, which take a quarter of the room',
+    why: 'the largest store has far more aggregates than are kept as objects: most heads are kept as sealed records, and have to be opened first; and RocksDB merges larger tables meanwhile',
+    next: 'a larger share of memory for heads; fewer bytes per event to merge',
   },
   {
     section: 'l',
     row: /^d/,
-    why: 'a state beyond the 200,000 heads kept in memory is read from RocksDB, on another thread, and decrypted, where a kept one costs next to nothing: the small store is all in memory',
-    next: 'the same cache',
+    why: 'the small store is all in memory as objects, and a read of it costs little more than its two system calls; in the large one most heads are kept as sealed records, and each read hashes the id, decrypts and decodes one',
+    next: 'answer from the record without making a head of it',
   },
   {
     section: 'l',
     row: /^g/,
-    why: 'as for point reads, and the segment of events is read and folded where it is not kept',
-    next: 'the same cache',
+    why: 'the versions of the small store are all in memory; those of the large one are not, so the events up to the version are read from RocksDB, which its binding does on another thread: some 100 µs, most of them the way there and back',
+    next: 'a read of RocksDB that returns at once where the block is in memory, which the binding does not offer',
   },
 ];
 
