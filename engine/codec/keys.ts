@@ -12,6 +12,7 @@
  *   'u' HMAC(indexKey, token id)     events a limited token has written
  *   'c' u64be(size)                  signed checkpoints
  *   'm' name                         one-off records
+ *   'p' u32be(number)                the beginning of the nonces of records that carry this number (crypto/nonces.ts)
  *   'n' u32be(number)                a name that other records have a number for
  *   'f' u32be(number)                a list of such names that other records have a number for
  */
@@ -34,7 +35,10 @@ export const Prefix = {
   meta: 0x6d,
   name: 0x6e,
   shape: 0x66,
+  nonces: 0x70,
 } as const;
+/** Of what other records have a number for. */
+export type DictionaryPrefix = typeof Prefix.name | typeof Prefix.shape | typeof Prefix.nonces;
 type PrefixByte = (typeof Prefix)[keyof typeof Prefix];
 
 /** The agg in a record's key. */
@@ -84,7 +88,7 @@ export function numberKey(prefix: PrefixByte, value: number): Buffer {
 }
 
 /** prefix ‖ u32be(number), of what other records have a number for. */
-export function dictionaryKey(prefix: 0x6e | 0x66, number: number): Buffer {
+export function dictionaryKey(prefix: DictionaryPrefix, number: number): Buffer {
   const key = Buffer.allocUnsafe(5);
   key[0] = prefix;
   key.writeUInt32BE(number, 1);
