@@ -1,7 +1,7 @@
 /**
  * Keys in the store. One prefix byte per kind of record, so that one batch spans them all.
  *
- *   agg = u32be(type number) ‖ HMAC-SHA256(indexKey, lp(type)‖lp(id))[0:12]      (no id in the clear; types stay together)
+ *   agg = u16be(type number) ‖ HMAC-SHA256(indexKey, lp(type)‖lp(id))[0:9]       (no id in the clear; types stay together)
  *
  *   'e' agg ‖ u48be(version)         the event
  *   'l' u64be(first position)        a run of up to 256 entries of the total order
@@ -18,7 +18,12 @@
  */
 import { hmacSha256 } from '../crypto/hash.js';
 
-export const AGG_BYTES = 16;
+const TYPE_BYTES = 2;
+/** Short: a head says whose it is, so whoever meets another's place finds out (repository.ts). */
+const AGG_HASH_BYTES = 9;
+export const AGG_BYTES = TYPE_BYTES + AGG_HASH_BYTES;
+/** The highest number of a type. */
+export const TYPE_NUMBER_MAX = 0xffff;
 const VERSION_BYTES = 6;
 /** Of a hashed name. */
 const NAME_BYTES = 16;
@@ -126,14 +131,14 @@ export function prefixRange(
 }
 
 export function typePrefix(typeNumber: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(typeNumber, 0);
+  const bytes = Buffer.allocUnsafe(TYPE_BYTES);
+  bytes.writeUInt16BE(typeNumber, 0);
   return bytes;
 }
 
 /** The number an agg begins with. */
 export function typeNumberOf(agg: Buffer): number {
-  return agg.readUInt32BE(0);
+  return agg.readUInt16BE(0);
 }
 
 /** Turns names into keys that reveal nothing without the index key. */
@@ -150,8 +155,8 @@ export class Index {
     idBytes.copy(input, 8 + typeBytes.length);
     // Memory of its own, since heads are kept long.
     const agg = Buffer.alloc(AGG_BYTES);
-    agg.writeUInt32BE(typeNumber, 0);
-    hmacSha256(this.indexKey, input).copy(agg, 4, 0, AGG_BYTES - 4);
+    agg.writeUInt16BE(typeNumber, 0);
+    hmacSha256(this.indexKey, input).copy(agg, TYPE_BYTES, 0, AGG_HASH_BYTES);
     return agg;
   }
 

@@ -92,7 +92,9 @@ export class CommitLoop {
     if (number === null) return null;
     const read = Symbol(name);
     this.reading.set(name, read);
-    const head = await this.repository.head(this.repository.index.aggregate(number, type, id), { type, id });
+    const found = await this.repository.head(this.repository.index.aggregate(number, type, id), { type, id });
+    // Two names may share a place (see Attempt.append): then the asked for one is not stored.
+    const head = found?.id === id && found.type === type ? found : null;
     // A commit that came meanwhile has taken the mark away: then what was read may be old.
     if (this.reading.get(name) === read) {
       this.reading.delete(name);
