@@ -2,6 +2,7 @@
  * The aggregate types, themselves aggregates: every schema change is an event of the internal type
  * `eventful.schema`, and for views `eventful.view`, so it has a position, a hash and an actor like any other change.
  */
+import { TYPE_NUMBER_MAX } from './codec/keys.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { checkRelationNames, checkViewChange, VIEW_TYPE, viewOf } from './schema/views.js';
 import type { AggregateDefinition, Fields, NewEvent, Schema, ViewDefinition } from './types.js';
@@ -126,6 +127,12 @@ export class Catalogue {
     const uncommitted = [...also.aggregates.keys()].filter((name) => !this.types.has(name)).length;
     const highest =
       Math.max(FIRST_USER_TYPE - 1, ...[...this.types.values()].map((t) => t.number)) + uncommitted;
+    if (highest >= TYPE_NUMBER_MAX)
+      throw new DatabaseError(
+        SqlState.programLimitExceeded,
+        `a store is limited to ${TYPE_NUMBER_MAX - FIRST_USER_TYPE + 1} aggregate types`,
+        { hint: 'Make what differs a field of one aggregate type, or use another store.' },
+      );
     return {
       ...schemaEvent('aggregate_created', definition),
       payload: { definition: JSON.stringify(definition), number: String(highest + 1) },

@@ -77,7 +77,8 @@ export class Checkpoints {
   }
 
   private async save(size: number, note: string): Promise<void> {
-    await this.repository.store.write([this.repository.sealed(checkpointKey(size), Buffer.from(note))]);
+    const entry = this.repository.sealed(checkpointKey(size), Buffer.from(note));
+    await this.repository.store.write([entry, ...this.repository.dictionary.nonceEntries()]);
     if (this.directory === null) return;
     const path = join(this.directory, FILE);
     const file = await open(`${path}.new`, 'w', 0o600);

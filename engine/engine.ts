@@ -107,6 +107,7 @@ export class Engine implements ProjectionSource {
   static async open(parts: EngineParts): Promise<Engine> {
     const store = new WriteBehindStore(parts.store);
     const repository = new Repository(store, parts.keyring);
+    await repository.dictionary.loadNonces();
     const applied = await repository.progress();
     let pending: { key: Buffer; value: Buffer }[] = [];
     let bytes = 0;
@@ -121,7 +122,7 @@ export class Engine implements ProjectionSource {
     if (pending.length > 0) await store.write(pending);
     // Groups that only the store still has must not depend on its own unsynced log.
     if (parts.log.storeAhead) await store.flush();
-    await repository.loadDictionary();
+    await repository.dictionary.load();
     const progress = await repository.progress();
     const catalogue = await loadCatalogue(repository);
     const engine = new Engine(parts, repository, { progress, catalogue });
@@ -283,7 +284,7 @@ export class Engine implements ProjectionSource {
 
   /** Encrypts a file of the data directory under the store's key; it opens under the same name alone. */
   sealFile(name: string, plain: Buffer): Buffer {
-    return Buffer.from(this.repository.sealed(fileKey(name), plain).value);
+    return this.repository.sealedAlone(fileKey(name), plain);
   }
 
   /** @throws DatabaseError XX001 when it is not what `sealFile` wrote under this name */

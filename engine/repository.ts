@@ -5,21 +5,11 @@
 import type { Keyring } from './crypto/keyring.js';
 import { SealKey, Sealer } from './crypto/seal.js';
 import { EventIds } from './codec/eventIds.js';
-import {
-  aggOf,
-  dictionaryKey,
-  dictionaryNumber,
-  Index,
-  Prefix,
-  metaKey,
-  plainKey,
-  prefixRange,
-  versionKey,
-  versionOf,
-} from './codec/keys.js';
+import { aggOf, Index, Prefix, metaKey, plainKey, versionKey, versionOf } from './codec/keys.js';
 import { Names } from './codec/names.js';
 import * as records from './codec/records.js';
 import { randomPool } from './crypto/random.js';
+import { Dictionary } from './dictionary.js';
 import { DatabaseError, SqlState } from './errors.js';
 import type { LeafParts } from './hashes.js';
 import { HeadScans } from './headScans.js';
@@ -61,6 +51,7 @@ export class Repository {
   readonly index: Index;
   readonly eventIds: EventIds;
   readonly names = new Names();
+  readonly dictionary: Dictionary;
   readonly positions: Positions;
   readonly scans: HeadScans;
   private readonly sealer: Sealer;
@@ -75,50 +66,7 @@ export class Repository {
     this.sealer = new Sealer(keyring.storeId, keyring.ring, keyring.currentDataKey);
     this.positions = new Positions(store, this.sealer);
     this.scans = new HeadScans(this);
-  }
-
-  // What records have numbers for
-
-  /** Reads names and lists of names; to be called before records are read. */
-  async loadDictionary(): Promise<void> {
-    const { names } = this;
-    await this.loadNumbered(Prefix.name, names, (number, plain) => names.load(number, plain.toString()));
-    await this.loadNumbered(Prefix.shape, names.shapes, (number, plain) => names.shapes.load(number, plain));
-  }
-
-  private async loadNumbered(
-    prefix: 0x6e | 0x66,
-    into: { reserve(number: number): void },
-    load: (number: number, plain: Buffer) => void,
-  ): Promise<void> {
-    for await (const { key, value } of this.store.scan(prefixRange(prefix))) {
-      const number = dictionaryNumber(key);
-      try {
-        load(number, this.unseal(key, value));
-      } catch {
-        // Whoever meets its number says so; the number must not be given again.
-        into.reserve(number);
-      }
-    }
-  }
-
-  /** The records of what was numbered since the last group. */
-  dictionaryEntries(): Entry[] {
-    const { names } = this;
-    return [
-      ...names.added.map(({ number, name }) =>
-        this.sealed(dictionaryKey(Prefix.name, number), Buffer.from(name)),
-      ),
-      ...names.shapes.added.map(({ number, record }) =>
-        this.sealed(dictionaryKey(Prefix.shape, number), record),
-      ),
-    ];
-  }
-
-  /** What dictionaryEntries returned is kept. */
-  settle(): void {
-    this.names.settle();
-    this.names.shapes.settle();
+    this.dictionary = new Dictionary(store, this.sealer, this.names);
   }
 
   // Identities
@@ -347,6 +295,11 @@ export class Repository {
 
   sealed(key: Buffer, plain: Uint8Array): Entry {
     return { key, value: this.sealer.seal(key, plain) };
+  }
+
+  /** For what is kept outside the store. */
+  sealedAlone(key: Buffer, plain: Uint8Array): Buffer {
+    return this.sealer.sealAlone(key, plain);
   }
 
   unseal(key: Uint8Array, value: Buffer): Buffer {

@@ -1,7 +1,7 @@
 /**
  * Keys in the store. One prefix byte per kind of record, so that one batch spans them all.
  *
- *   agg = u32be(type number) ‖ HMAC-SHA256(indexKey, lp(type)‖lp(id))[0:12]      (no id in the clear; types stay together)
+ *   agg = u16be(type number) ‖ HMAC-SHA256(indexKey, lp(type)‖lp(id))[0:9]       (no id in the clear; types stay together)
  *
  *   'e' agg ‖ u48be(version)         the event
  *   'l' u64be(first position)        a run of up to 256 entries of the total order
@@ -12,12 +12,18 @@
  *   'u' HMAC(indexKey, token id)     events a limited token has written
  *   'c' u64be(size)                  signed checkpoints
  *   'm' name                         one-off records
+ *   'p' u32be(number)                the beginning of the nonces of records that carry this number (crypto/nonces.ts)
  *   'n' u32be(number)                a name that other records have a number for
  *   'f' u32be(number)                a list of such names that other records have a number for
  */
 import { hmacSha256 } from '../crypto/hash.js';
 
-export const AGG_BYTES = 16;
+const TYPE_BYTES = 2;
+/** Short: a head says whose it is, so whoever meets another's place finds out (repository.ts). */
+const AGG_HASH_BYTES = 9;
+export const AGG_BYTES = TYPE_BYTES + AGG_HASH_BYTES;
+/** The highest number of a type. */
+export const TYPE_NUMBER_MAX = 0xffff;
 const VERSION_BYTES = 6;
 /** Of a hashed name. */
 const NAME_BYTES = 16;
@@ -34,7 +40,10 @@ export const Prefix = {
   meta: 0x6d,
   name: 0x6e,
   shape: 0x66,
+  nonces: 0x70,
 } as const;
+/** Of what other records have a number for. */
+export type DictionaryPrefix = typeof Prefix.name | typeof Prefix.shape | typeof Prefix.nonces;
 type PrefixByte = (typeof Prefix)[keyof typeof Prefix];
 
 /** The agg in a record's key. */
@@ -84,7 +93,7 @@ export function numberKey(prefix: PrefixByte, value: number): Buffer {
 }
 
 /** prefix ‖ u32be(number), of what other records have a number for. */
-export function dictionaryKey(prefix: 0x6e | 0x66, number: number): Buffer {
+export function dictionaryKey(prefix: DictionaryPrefix, number: number): Buffer {
   const key = Buffer.allocUnsafe(5);
   key[0] = prefix;
   key.writeUInt32BE(number, 1);
@@ -122,14 +131,14 @@ export function prefixRange(
 }
 
 export function typePrefix(typeNumber: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(typeNumber, 0);
+  const bytes = Buffer.allocUnsafe(TYPE_BYTES);
+  bytes.writeUInt16BE(typeNumber, 0);
   return bytes;
 }
 
 /** The number an agg begins with. */
 export function typeNumberOf(agg: Buffer): number {
-  return agg.readUInt32BE(0);
+  return agg.readUInt16BE(0);
 }
 
 /** Turns names into keys that reveal nothing without the index key. */
@@ -146,8 +155,8 @@ export class Index {
     idBytes.copy(input, 8 + typeBytes.length);
     // Memory of its own, since heads are kept long.
     const agg = Buffer.alloc(AGG_BYTES);
-    agg.writeUInt32BE(typeNumber, 0);
-    hmacSha256(this.indexKey, input).copy(agg, 4, 0, AGG_BYTES - 4);
+    agg.writeUInt16BE(typeNumber, 0);
+    hmacSha256(this.indexKey, input).copy(agg, TYPE_BYTES, 0, AGG_HASH_BYTES);
     return agg;
   }
 

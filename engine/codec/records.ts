@@ -34,7 +34,7 @@ const HAS_METADATA = 1;
 const HAS_GIVEN_ID = 2;
 
 export function encodeEvent(names: Names, event: EventRecord): Buffer {
-  writer.varint(event.position).varint(event.recordedAt);
+  writer.varint(event.position).time(event.recordedAt);
   names.write(writer, event.eventType);
   names.write(writer, event.actor);
   writer.u8((event.metadata === null ? 0 : HAS_METADATA) | (event.givenId === null ? 0 : HAS_GIVEN_ID));
@@ -48,7 +48,7 @@ export function encodeEvent(names: Names, event: EventRecord): Buffer {
 export function decodeEvent(names: Names, bytes: Buffer): EventRecord {
   const r = new ByteReader(bytes);
   const position = r.varint();
-  const recordedAt = r.varint();
+  const recordedAt = r.time();
   const eventType = names.read(r);
   const actor = names.read(r);
   const flags = r.u8();
@@ -89,8 +89,8 @@ export function encodeHead(names: Names, key: Uint8Array, head: Omit<HeadRecord,
     .shortText(head.id)
     .varint(head.version)
     .varint(head.position)
-    .varint(head.createdAt)
-    .varint(head.updatedAt)
+    .time(head.createdAt)
+    .time(head.updatedAt)
     .u8(head.archived ? 1 : 0);
   writeHashes(head.frontier);
   writeFields(writer, names, head.state);
@@ -106,8 +106,8 @@ export function decodeHead(names: Names, bytes: Buffer): HeadRecord {
     id: r.shortText(),
     version: r.varint(),
     position: r.varint(),
-    createdAt: r.varint(),
-    updatedAt: r.varint(),
+    createdAt: r.time(),
+    updatedAt: r.time(),
     archived: r.u8() === 1,
     frontier: readHashes(r),
     state: readFields(r, names),
@@ -128,8 +128,8 @@ export function decodeHeadState(names: Names, bytes: Buffer): Omit<HeadRecord, '
   const id = r.shortText();
   const version = r.varint();
   const position = r.varint();
-  const createdAt = r.varint();
-  const updatedAt = r.varint();
+  const createdAt = r.time();
+  const updatedAt = r.time();
   const archived = r.u8() === 1;
   r.skip(r.u8() * HASH_BYTES);
   return { type, id, version, position, createdAt, updatedAt, archived, state: readFields(r, names) };
@@ -153,7 +153,7 @@ export interface SnapshotRecord {
 }
 
 export function encodeSnapshot(names: Names, snapshot: SnapshotRecord): Buffer {
-  writer.varint(snapshot.position).varint(snapshot.createdAt).varint(snapshot.updatedAt);
+  writer.varint(snapshot.position).time(snapshot.createdAt).time(snapshot.updatedAt);
   writeFields(writer, names, snapshot.state);
   return writer.take();
 }
@@ -162,8 +162,8 @@ export function decodeSnapshot(names: Names, bytes: Buffer): SnapshotRecord {
   const r = new ByteReader(bytes);
   return {
     position: r.varint(),
-    createdAt: r.varint(),
-    updatedAt: r.varint(),
+    createdAt: r.time(),
+    updatedAt: r.time(),
     state: readFields(r, names),
   };
 }
@@ -183,7 +183,7 @@ export function encodeLogRun(
   recordedAt: number,
   entries: readonly Omit<LogEntry, 'position' | 'recordedAt'>[],
 ): Buffer {
-  writer.varint(entries.length).varint(recordedAt);
+  writer.varint(entries.length).time(recordedAt);
   for (const { agg, version, leaf } of entries) writer.bytes(agg).varint(version).bytes(leaf);
   return writer.take();
 }
@@ -191,7 +191,7 @@ export function encodeLogRun(
 export function decodeLogRun(first: number, bytes: Buffer): LogEntry[] {
   const r = new ByteReader(bytes);
   const count = r.varint();
-  const recordedAt = r.varint();
+  const recordedAt = r.time();
   const entries: LogEntry[] = [];
   for (let i = 0; i < count; i++)
     entries.push({
@@ -216,7 +216,7 @@ export interface Progress {
 }
 
 export function encodeProgress(progress: Progress): Buffer {
-  writer.varint(progress.sequence).varint(progress.position).varint(progress.recordedAt);
+  writer.varint(progress.sequence).varint(progress.position).time(progress.recordedAt);
   writeHashes(progress.frontier);
   return writer.take();
 }
@@ -226,7 +226,7 @@ export function decodeProgress(bytes: Buffer): Progress {
   return {
     sequence: r.varint(),
     position: r.varint(),
-    recordedAt: r.varint(),
+    recordedAt: r.time(),
     frontier: readHashes(r),
   };
 }

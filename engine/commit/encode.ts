@@ -53,7 +53,7 @@ export function encodeGroupEntries(
   for (const [tokenId, used] of group.usage)
     entries.push(repository.sealed(repository.index.usage(tokenId), new ByteWriter(8).u64(used).result()));
   const progress = { sequence: before.sequence + 1, position, recordedAt, frontier };
-  entries.push(repository.progressEntry(progress), ...repository.dictionaryEntries());
+  entries.push(repository.progressEntry(progress), ...repository.dictionary.entries());
   return { entries, heads, progress };
 }
 

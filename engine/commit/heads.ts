@@ -21,6 +21,13 @@ function defaultPackedBytes(): number {
   return Math.min(PACKED_BYTES.most, Math.max(PACKED_BYTES.least, totalmem() * MEMORY_SHARE));
 }
 
+type Name = Pick<Head, 'type' | 'id'>;
+
+/** Two names may share a place (see Attempt.append): then the asked for one is not stored. */
+function isOf(head: Head, { type, id }: Name): boolean {
+  return head.id === id && head.type === type;
+}
+
 export class Heads {
   private readonly open: RecentMap<string, Head>;
   private readonly packed: PackedRecords;
@@ -61,6 +68,7 @@ export class Heads {
     const isNewest = this.reading.get(name) === read && this.reading.delete(name);
     if (record === null) return null;
     const head = this.repository.openHead(key, record, { type, id });
+    if (!isOf(head, { type, id })) return null;
     if (isNewest) this.committed(head, record);
     return head;
   }
@@ -78,10 +86,11 @@ export class Heads {
     return number === null ? null : this.repository.index.aggregate(number, type, id);
   }
 
-  private unpack(agg: Buffer, whose: Pick<Head, 'type' | 'id'>): Head | undefined {
+  private unpack(agg: Buffer, whose: Name): Head | undefined {
     const record = this.packed.get(agg);
     if (record === null) return undefined;
     const head = this.repository.openHead(plainKey(Prefix.head, agg), record, whose);
+    if (!isOf(head, whose)) return undefined;
     this.open.set(headName(whose.type, whose.id), head);
     return head;
   }

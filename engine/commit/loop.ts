@@ -177,7 +177,7 @@ export class CommitLoop {
     }
     // On disk: it counts from here. The store follows in the background, and whoever reads it waits for that.
     this.repository.store.enqueue(entries);
-    this.repository.settle();
+    this.repository.dictionary.settle();
     this.state.progress = progress;
     this.state.catalogue = group.catalogue;
     for (const { head, record } of heads) this.heads.committed(head, record);

@@ -3,7 +3,7 @@ import type { Head, Repository } from '../repository.js';
 import { toEventRow } from '../rows.js';
 import type { NewEvent } from '../types.js';
 import { uuidBytes } from './appended.js';
-import { headName, type Existing, type Known } from './stage.js';
+import { headName, placeTaken, type Existing, type Known } from './stage.js';
 
 /** Where an aggregate's records are, and its name. */
 export interface Place {
@@ -29,19 +29,24 @@ export class Prefetched implements Known {
       const heads = await this.repository.heads([...wanted.values()].map(({ agg }) => agg));
       heads.forEach((head, i) => {
         const name = names[i];
-        if (head !== null && name !== undefined) this.heads.set(name, head);
+        if (head !== null && name !== undefined) this.take(name, head);
       });
     } catch {
       // One damaged head must not stop the others: load them one by one and remember which failed.
       for (const [name, place] of wanted) {
         try {
           const head = await this.repository.head(place.agg, place);
-          if (head !== null) this.heads.set(name, head);
+          if (head !== null) this.take(name, head);
         } catch (error) {
           this.unreadable.set(name, error);
         }
       }
     }
+  }
+
+  private take(name: string, head: Head): void {
+    if (headName(head.type, head.id) === name) this.heads.set(name, head);
+    else this.unreadable.set(name, placeTaken());
   }
 
   async loadEventIds(ids: readonly string[]): Promise<void> {

@@ -46,6 +46,18 @@ export function headName(type: string, id: string): string {
   return `${type}\0${id}`;
 }
 
+/** An aggregate's place is a short hash of its name: of ten million, two share one with a probability of 10⁻⁸. */
+export function placeTaken(): DatabaseError {
+  return new DatabaseError(
+    SqlState.programLimitExceeded,
+    'the place of this aggregate in the store is taken by another',
+    {
+      detail: 'The keyed hashes of their ids are the same. Nothing was appended.',
+      hint: 'Give the aggregate another id.',
+    },
+  );
+}
+
 /** The id of an event that was given none, 16 bytes. */
 export type DrawId = (position: number, recordedAt: number) => Buffer;
 
@@ -55,6 +67,8 @@ export class Group {
   readonly staged: Staged[] = [];
   readonly heads = new Map<string, Head>();
   readonly usage = new Map<string, number>();
+  /** The places of the aggregates that this group creates, latin1 of agg. */
+  readonly created = new Set<string>();
   private readonly eventIds = new Map<string, Staged>();
   private readonly revisionBefore: number;
 
@@ -103,6 +117,7 @@ export class Group {
     // One by one: as arguments of a call, so many would not fit the stack.
     for (const staged of attempt.staged) this.staged.push(staged);
     for (const [name, head] of attempt.heads) this.heads.set(name, head);
+    for (const place of attempt.created) this.created.add(place);
     for (const [id, staged] of attempt.eventIds) this.eventIds.set(id, staged);
     return answers;
   }
@@ -126,6 +141,7 @@ class Attempt {
   catalogue: Catalogue;
   readonly staged: Staged[] = [];
   readonly heads = new Map<string, Head>();
+  readonly created = new Set<string>();
   /** Given ones: nobody can know an id that is drawn in this very group. */
   readonly eventIds = new Map<string, Staged>();
 
@@ -184,6 +200,7 @@ class Attempt {
     if (number === null)
       throw new DatabaseError(SqlState.undefinedTable, `aggregate "${event.aggregateType}" does not exist`);
     const agg = before?.agg ?? this.known.agg(number, event.aggregateType, event.aggregateId);
+    if (before === null) this.takePlace(agg);
     const key = before?.key ?? this.known.newKey();
     const position = this.basePosition + this.staged.length + 1;
     const givenId = event.eventId === null ? null : uuidBytes(event.eventId);
@@ -223,6 +240,13 @@ class Attempt {
       this.catalogue = this.catalogue.with(event.aggregateId, head.state);
     if (event.aggregateType === VIEW_TYPE) this.catalogue = this.catalogue.withView(event, head.state);
     return staged;
+  }
+
+  /** For a new aggregate; of those that are stored, prefetching knows. @throws DatabaseError 54000 */
+  private takePlace(agg: Buffer): void {
+    const place = agg.toString('latin1');
+    if (this.created.has(place) || this.group.created.has(place)) throw placeTaken();
+    this.created.add(place);
   }
 }
 

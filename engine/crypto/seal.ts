@@ -1,32 +1,23 @@
 /**
  * Authenticated encryption of everything on disk: XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha, libsodium).
  *
- *   under the ring              format(1) ‖ keyId(2) ‖ nonce(13) ‖ ciphertext ‖ tag(16)
- *   under an aggregate's key    format(1) ‖ nonce(13) ‖ ciphertext ‖ tag(16)
- *   additional data             format ‖ storeId(16) ‖ the record's full key
+ *   under the ring              u8 key id ‖ carried nonce ‖ ciphertext ‖ tag(16)
+ *   under an aggregate's key    carried nonce ‖ ciphertext ‖ tag(16)
+ *   additional data             u8 format ‖ storeId(16) ‖ the record's full key
  *
- * The additional data ties a record to its place: a record moved to another key, or into another store, fails.
- * A nonce's first 8 bytes are drawn at each start of the process and the next 5 count up (the cipher's other 11 are
- * zero), so no nonce repeats under a key after a crash, a restore or a copy of the directory. The records are small, so
- * the price of a call and every byte beside the ciphertext count (decisions 0012 and 0018).
+ * The additional data ties a record to its place: a record moved to another key, or into another store, fails. What is
+ * carried of a nonce says nonces.ts. The records are small, so the price of a call and every byte beside the ciphertext
+ * count (decisions 0012, 0018 and 0020).
  */
-import { randomBytes } from 'node:crypto';
 import sodium from 'sodium-native';
-import { DatabaseError, SqlState } from '../errors.js';
+import { corrupted, Nonces } from './nonces.js';
 
+/** Not in the records: a store has one format, which its keyring names. */
 const FORMAT = 4;
 const KEY_BYTES = 32;
-/** As the cipher takes it. */
-const NONCE_BYTES = 24;
-const PREFIX_BYTES = 8;
-const COUNTER_BYTES = 5;
-/** As a record carries it. */
-const KEPT_NONCE_BYTES = PREFIX_BYTES + COUNTER_BYTES;
 const TAG_BYTES = 16;
-/** format and nonce. */
-const OWN_HEADER_BYTES = 1 + KEPT_NONCE_BYTES;
-/** format, key id and nonce. */
-const RING_HEADER_BYTES = 3 + KEPT_NONCE_BYTES;
+/** Of records under the ring: the key id in front of the nonce. */
+const KEY_ID_BYTES = 1;
 /** The longest key of a record; keys are made by codec/keys.ts. */
 const RECORD_KEY_BYTES = 256;
 /** Longer plaintexts get memory of their own. */
@@ -42,43 +33,17 @@ export class SealKey {
     bytes: Uint8Array,
   ) {
     if (bytes.length !== KEY_BYTES) throw new Error('a key is 32 bytes');
+    if (id < 0 || id > 255) throw new Error('the number of a key is one byte');
     this.bytes.set(bytes);
   }
 }
 
-/** Draws nonces that never repeat: a random first part per instance, a counter as the rest. */
-export class NonceSource {
-  private prefix: Buffer;
-  private counter = 0;
-
-  constructor(private readonly random: (size: number) => Buffer = randomBytes) {
-    this.prefix = random(PREFIX_BYTES);
-  }
-
-  write(target: Buffer): void {
-    if (this.counter === 2 ** (8 * COUNTER_BYTES)) {
-      this.prefix = this.random(PREFIX_BYTES);
-      this.counter = 0;
-    }
-    const n = this.counter++;
-    target.set(this.prefix);
-    target[PREFIX_BYTES] = Math.floor(n / 0x1_0000_0000);
-    target.writeUInt32BE(n >>> 0, PREFIX_BYTES + 1);
-  }
-}
-
-function corrupted(why: string): DatabaseError {
-  return new DatabaseError(SqlState.dataCorrupted, `a stored record does not authenticate: ${why}`);
-}
-
 /** Seals and opens the records of one store. */
 export class Sealer {
-  private readonly nonces: NonceSource;
   /** Additional data, put together in place for each record, and views of it by length. */
   private readonly additional: Buffer;
   private readonly views: (Buffer | undefined)[] = [];
   private readonly aadStart: number;
-  private readonly nonce = Buffer.alloc(NONCE_BYTES);
   private readonly scratch = Buffer.alloc(SCRATCH_BYTES);
   private readonly ringScratch = Buffer.alloc(SCRATCH_BYTES);
 
@@ -86,22 +51,24 @@ export class Sealer {
     storeId: Buffer,
     readonly ring: ReadonlyMap<number, SealKey>,
     private readonly current: SealKey,
-    nonces = new NonceSource(),
+    readonly nonces = new Nonces(),
   ) {
-    this.nonces = nonces;
     this.aadStart = 1 + storeId.length;
     this.additional = Buffer.alloc(this.aadStart + RECORD_KEY_BYTES);
     this.additional[0] = FORMAT;
     storeId.copy(this.additional, 1);
   }
 
-  /** Under the ring. */
+  /** Under the ring. The record opens only with the prefixes that `nonces` has. */
   seal(recordKey: Uint8Array, plain: Uint8Array): Buffer {
-    const record = Buffer.allocUnsafe(RING_HEADER_BYTES + plain.length + TAG_BYTES);
-    record[0] = FORMAT;
-    record.writeUInt16BE(this.current.id, 1);
-    this.encrypt(record, RING_HEADER_BYTES, recordKey, plain, this.current);
-    return record;
+    this.nonces.draw();
+    return this.encrypt(KEY_ID_BYTES, recordKey, plain, this.current);
+  }
+
+  /** The same for what is kept outside the store: the record carries its whole nonce. */
+  sealAlone(recordKey: Uint8Array, plain: Uint8Array): Buffer {
+    this.nonces.drawWhole();
+    return this.encrypt(KEY_ID_BYTES, recordKey, plain, this.current);
   }
 
   open(recordKey: Uint8Array, record: Buffer): Buffer {
@@ -110,42 +77,29 @@ export class Sealer {
 
   /** @returns a view that is valid until the next call of this or of `open` */
   openBriefly(recordKey: Uint8Array, record: Buffer): Buffer {
-    check(record, RING_HEADER_BYTES);
-    const key = this.ring.get(record.readUInt16BE(1));
+    const key = this.ring.get(record[0] ?? 0);
     if (key === undefined) throw corrupted('it names an unknown key');
-    const size = record.length - RING_HEADER_BYTES - TAG_BYTES;
-    const plain = size > SCRATCH_BYTES ? Buffer.allocUnsafe(size) : this.ringScratch.subarray(0, size);
-    this.decrypt(plain, record, RING_HEADER_BYTES, recordKey, key);
-    return plain;
+    return this.decrypt(this.ringScratch, record, KEY_ID_BYTES, recordKey, key);
   }
 
   /** Under an aggregate's key, which may be destroyed. */
   sealOwn(recordKey: Uint8Array, own: SealKey, plain: Uint8Array): Buffer {
-    const record = Buffer.allocUnsafe(OWN_HEADER_BYTES + plain.length + TAG_BYTES);
-    record[0] = FORMAT;
-    this.encrypt(record, OWN_HEADER_BYTES, recordKey, plain, own);
-    return record;
+    this.nonces.draw();
+    return this.encrypt(0, recordKey, plain, own);
   }
 
   /** @returns a view that is valid until the next call of this */
   openOwn(recordKey: Uint8Array, own: { readonly bytes: Uint8Array }, record: Buffer): Buffer {
-    check(record, OWN_HEADER_BYTES);
-    const size = record.length - OWN_HEADER_BYTES - TAG_BYTES;
-    const plain = size > SCRATCH_BYTES ? Buffer.allocUnsafe(size) : this.scratch.subarray(0, size);
-    this.decrypt(plain, record, OWN_HEADER_BYTES, recordKey, own);
-    return plain;
+    return this.decrypt(this.scratch, record, 0, recordKey, own);
   }
 
-  private encrypt(
-    record: Buffer,
-    header: number,
-    recordKey: Uint8Array,
-    plain: Uint8Array,
-    key: SealKey,
-  ): void {
-    const { nonce } = this;
-    this.nonces.write(nonce);
-    nonce.copy(record, header - KEPT_NONCE_BYTES, 0, KEPT_NONCE_BYTES);
+  /** @param start where the nonce stands, which was drawn just now */
+  private encrypt(start: number, recordKey: Uint8Array, plain: Uint8Array, key: SealKey): Buffer {
+    const { nonce, carried, carriedBytes } = this.nonces;
+    const header = start + carriedBytes;
+    const record = Buffer.allocUnsafe(header + plain.length + TAG_BYTES);
+    if (start > 0) record[0] = key.id;
+    for (let i = 0; i < carriedBytes; i++) record[start + i] = carried[i] ?? 0;
     const sealed = record.subarray(header);
     sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
       sealed,
@@ -155,30 +109,33 @@ export class Sealer {
       nonce,
       key.bytes,
     );
+    return record;
   }
 
   private decrypt(
-    plain: Buffer,
+    scratch: Buffer,
     record: Buffer,
-    header: number,
+    start: number,
     recordKey: Uint8Array,
     key: { readonly bytes: Uint8Array },
-  ): void {
-    const { nonce } = this;
-    record.copy(nonce, 0, header - KEPT_NONCE_BYTES, header);
-    const sealed = record.subarray(header);
+  ): Buffer {
+    const header = this.nonces.read(record, start);
+    const size = record.length - header - TAG_BYTES;
+    if (size < 0) throw corrupted('it is cut short');
+    const plain = size > SCRATCH_BYTES ? Buffer.allocUnsafe(size) : scratch.subarray(0, size);
     try {
       sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
         plain,
         null,
-        sealed,
+        record.subarray(header),
         this.aad(recordKey),
-        nonce,
+        this.nonces.nonce,
         key.bytes,
       );
     } catch {
       throw corrupted('it was altered or moved');
     }
+    return plain;
   }
 
   /** Valid until the next record. */
@@ -187,9 +144,4 @@ export class Sealer {
     this.additional.set(recordKey, this.aadStart);
     return (this.views[end] ??= this.additional.subarray(0, end));
   }
-}
-
-function check(record: Buffer, header: number): void {
-  if (record.length < header + TAG_BYTES) throw corrupted('it is cut short');
-  if (record[0] !== FORMAT) throw corrupted(`it has the unknown format ${record[0] ?? -1}`);
 }

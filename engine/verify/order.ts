@@ -3,11 +3,11 @@ import type { LogEntry } from '../codec/records.js';
 import type { Repository, StoredEvent } from '../repository.js';
 
 const LEAF_BYTES = 32;
-/** leaf(32) ‖ agg(16) ‖ version(8) ‖ time(8) */
+/** leaf(32) ‖ agg(11) ‖ version(8) ‖ time(8) */
 const ENTRY_BYTES = LEAF_BYTES + AGG_BYTES + 16;
 const VERSION_AT = LEAF_BYTES + AGG_BYTES;
 
-/** The total order as it is stored, in memory: 64 bytes a position. What cannot be read has version 0. */
+/** The total order as it is stored, in memory: 59 bytes a position. What cannot be read has version 0. */
 export class TotalOrder {
   private readonly bytes: Buffer;
   private isWhole = true;

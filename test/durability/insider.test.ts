@@ -70,9 +70,9 @@ async function after(
   cpSync(pristine, directory, { recursive: true });
   const store = await RocksStore.open(join(directory, 'store'));
   const repository = new Repository(new WriteBehindStore(store), openKeyring(directory, keys));
-  await repository.loadDictionary();
+  await repository.dictionary.load();
   await work(new Insider(store, repository));
-  await store.write(repository.dictionaryEntries());
+  await store.write(repository.dictionary.entries());
   await store.flush();
   await store.close();
   also?.(directory);

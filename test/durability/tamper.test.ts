@@ -75,7 +75,7 @@ async function withStore<T>(
   const store = await RocksStore.open(join(directory, 'store'));
   try {
     const repository = new Repository(new WriteBehindStore(store), openKeyring(directory, origin.keys));
-    await repository.loadDictionary();
+    await repository.dictionary.load();
     return await work(repository, store);
   } finally {
     await store.flush();
@@ -207,7 +207,10 @@ describe('changed bytes', () => {
   test('one node of the store tree replaced by another, well encrypted', async () => {
     const directory = copyOf(pristine);
     await withStore(directory, (repository, store) =>
-      store.write([repository.sealed(tileKey(8, 0), randomBytes(32))]),
+      store.write([
+        repository.sealed(tileKey(8, 0), randomBytes(32)),
+        ...repository.dictionary.nonceEntries(),
+      ]),
     );
     expect((await refusal(directory)).detail).toContain('node 0 at level 8 of the store tree');
   });
