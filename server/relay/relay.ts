@@ -10,6 +10,7 @@ import { FrameReader, type Frame } from '../protocol/frames.js';
 import { encodeFlush } from '../protocol/frontend/control.js';
 import { encodeQuery } from '../protocol/frontend/query.js';
 import type { BackendConnection } from './connect.js';
+import type { Keep } from './reusingSocket.js';
 
 /** What a message sent to the read model is answered with. */
 export type Expected = 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'query';
@@ -18,8 +19,11 @@ export interface Sink {
   /** A message that belongs to the expectation, completing ones included. */
   message(frame: Frame): void;
   error(fields: ErrorFields): void;
-  /** Where it is given, what only carries an answer comes here as the bytes that came, many messages at once. */
-  readonly pass?: (bytes: Buffer) => void;
+  /**
+   * Where it is given, what only carries an answer comes here as the bytes that came, many messages at once. They change
+   * after the call unless they are kept.
+   */
+  readonly pass?: (bytes: Buffer, keep: Keep) => void;
 }
 
 /** Messages that may come at any time and belong to no request. */
@@ -46,6 +50,7 @@ const COMPLETES: Readonly<Record<Expected, ReadonlySet<number>>> = {
 const PASSED = new Set(Array.from('123CDHIcdnsTt', code));
 const ASYNCHRONOUS = new Set([code('N'), code('S'), code('A')]);
 const ERROR = code('E');
+const DATA_ROW = code('D');
 
 interface Expectation {
   readonly kind: Expected;
@@ -86,7 +91,7 @@ export class Relay {
     private readonly onLost: (sqlstate: string | undefined) => void,
   ) {
     const { socket } = backend;
-    socket.on('data', (chunk: Buffer) => this.receive(chunk));
+    backend.listen((bytes, keep) => this.receive(bytes, keep));
     socket.on('error', () => undefined);
     socket.on('close', () => this.fail());
     socket.resume();
@@ -177,10 +182,10 @@ export class Relay {
     return this.backend.socket;
   }
 
-  private receive(chunk: Buffer): void {
+  private receive(bytes: Buffer, keep: Keep): void {
     this.woken = false;
     try {
-      this.read(chunk);
+      this.read(bytes, keep);
     } catch {
       this.socket.destroy();
       return;
@@ -192,11 +197,17 @@ export class Relay {
     void backlog.then(() => this.socket.resume());
   }
 
-  private read(chunk: Buffer): void {
+  private read(bytes: Buffer, keep: Keep): void {
     const { reader } = this;
+    let chunk = bytes;
     let at = 0;
     while (at < chunk.length) {
-      if (reader.missing === 0) at = this.passRun(chunk, at);
+      if (reader.missing === 0) {
+        at = this.passRun(chunk, at, keep);
+        if (at === chunk.length) return;
+      }
+      // Frames are views of what they were read from, and whoever gets them may keep them.
+      if (chunk === bytes) [chunk, at] = [Buffer.from(bytes.subarray(at)), 0];
       // No more of the chunk is copied than the message needs that began in the one before.
       const end = reader.missing > 0 ? at + reader.missing : at + messageBytes(chunk, at);
       reader.push(chunk.subarray(at, end));
@@ -207,19 +218,24 @@ export class Relay {
   }
 
   /** Passes on the messages from `start` that need no looking at; returns where they end. */
-  private passRun(chunk: Buffer, start: number): number {
+  private passRun(chunk: Buffer, start: number, keep: Keep): number {
     const pass = this.queue[0]?.sink.pass;
     if (pass === undefined) return start;
+    const last = chunk.length - HEADER_BYTES;
     let at = start;
-    while (chunk.length - at >= HEADER_BYTES) {
+    while (at <= last) {
       const type = chunk[at] ?? 0;
-      const size = messageBytes(chunk, at);
-      const front = this.queue[0];
-      if (front?.sink.pass !== pass || !PASSED.has(type) || at + size > chunk.length) break;
-      at += size;
-      this.complete(front, type);
+      const end = at + messageBytes(chunk, at);
+      if (end > chunk.length) break;
+      // Of all that comes most is rows, and a row ends nothing.
+      if (type !== DATA_ROW) {
+        const front = this.queue[0];
+        if (front?.sink.pass !== pass || !PASSED.has(type)) break;
+        this.complete(front, type);
+      } else if (this.queue[0]?.sink.pass !== pass) break;
+      at = end;
     }
-    if (at > start) pass(at - start === chunk.length ? chunk : chunk.subarray(start, at));
+    if (at > start) pass(at - start === chunk.length ? chunk : chunk.subarray(start, at), keep);
     return at;
   }
 
@@ -282,8 +298,14 @@ export class Relay {
 /** Of the message that begins there; the reader is to judge a length that cannot be told or cannot be. */
 function messageBytes(chunk: Buffer, at: number): number {
   if (chunk.length - at < HEADER_BYTES) return Infinity;
-  const length = chunk.readUInt32BE(at + 1);
+  const length = readLength(chunk, at + 1);
   return length < 4 || length > MAX_BACKEND_MESSAGE ? Infinity : 1 + length;
+}
+
+/** As readUInt32BE, without its checks: it is called for every row. */
+function readLength(chunk: Buffer, at: number): number {
+  const high = ((chunk[at] ?? 0) << 8) | (chunk[at + 1] ?? 0);
+  return high * 0x10000 + (((chunk[at + 2] ?? 0) << 8) | (chunk[at + 3] ?? 0));
 }
 
 /** One buffer of all; without copying where they lie behind each other already, as a client sent them. */
