@@ -47,7 +47,10 @@ export async function connectBackend(
 ): Promise<BackendConnection> {
   const words: string[] = [];
   for (const [name, value] of settings) words.push(name === 'options' ? value : optionWord(name, value));
-  const reading = new ReusingSocket((bytes) => reading.socket.emit('data', Buffer.from(bytes)));
+  const reading = new ReusingSocket((bytes) => {
+    reading.socket.emit('data', Buffer.from(bytes));
+    return 0;
+  });
   const { socket } = reading;
   const client = new pg.Client({
     ...target,

@@ -39,7 +39,7 @@ describe('Relay', () => {
     const path = join(directory, 'socket');
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
-    const reading = new ReusingSocket(() => undefined);
+    const reading = new ReusingSocket(() => 0);
     const { socket } = reading;
     socket.connect(path);
     backend = await accepted;

@@ -34,6 +34,9 @@ const HEADER_BYTES = 5;
 const MAX_BACKEND_MESSAGE = 300 * 1024 * 1024;
 /** How long a request to cancel has until the next one. */
 const FIRST_CANCEL_MS = 100;
+/** From so many bytes on an answer is a long one; and so many are worth a write of their own. */
+const LONG_BYTES = 64 * 1024;
+const STRIDE_MS = 1;
 const code = (letter: string): number => letter.charCodeAt(0);
 
 /** The message types that end each expectation. */
@@ -75,6 +78,8 @@ export class Relay {
   skipping = false;
   /** The chunk that is being read held what somebody waits for. */
   private woken = false;
+  /** Bytes of the answer that has begun, so far. */
+  private going = 0;
   private insisting: NodeJS.Timeout | undefined;
   /** Something was sent since the last Sync. */
   dirty = false;
@@ -182,29 +187,43 @@ export class Relay {
     return this.backend.socket;
   }
 
-  private receive(bytes: Buffer, keep: Keep): void {
+  private receive(bytes: Buffer, keep: Keep): number {
     this.woken = false;
+    let begun = 0;
     try {
-      this.read(bytes, keep);
+      begun = this.read(bytes, keep);
     } catch {
       this.socket.destroy();
-      return;
+      return 0;
     }
-    if (this.woken) return;
+    if (this.woken) return begun;
     const backlog = this.onChunk();
-    if (backlog === null) return;
+    if (backlog === null && !this.isLong(bytes.length)) return begun;
     this.socket.pause();
-    void backlog.then(() => this.socket.resume());
+    const readOn = (): void => void this.socket.resume();
+    if (backlog === null) setTimeout(readOn, STRIDE_MS).unref();
+    else void backlog.then(readOn);
+    return begun;
   }
 
-  private read(bytes: Buffer, keep: Keep): void {
+  /**
+   * PostgreSQL sends in pieces of 8 KB. In the midst of a long answer they are let gather for a moment, else each would
+   * wake us, and the client, for itself.
+   */
+  private isLong(read: number): boolean {
+    this.going = this.queue[0]?.sink.pass === undefined ? 0 : this.going + read;
+    return this.going > LONG_BYTES && read < LONG_BYTES;
+  }
+
+  /** @returns how many of the last bytes are a message that has only begun, to be read as a whole next time */
+  private read(bytes: Buffer, keep: Keep): number {
     const { reader } = this;
     let chunk = bytes;
     let at = 0;
     while (at < chunk.length) {
       if (reader.missing === 0) {
         at = this.passRun(chunk, at, keep);
-        if (at === chunk.length) return;
+        if (isPart(chunk, at)) return chunk.length - at;
       }
       // Frames are views of what they were read from, and whoever gets them may keep them.
       if (chunk === bytes) [chunk, at] = [Buffer.from(bytes.subarray(at)), 0];
@@ -215,6 +234,7 @@ export class Relay {
       const frame = reader.next();
       if (frame !== null) this.dispatch(frame);
     }
+    return 0;
   }
 
   /** Passes on the messages from `start` that need no looking at; returns where they end. */
@@ -261,6 +281,7 @@ export class Relay {
   private complete(front: Expectation, type: number): void {
     if (!COMPLETES[front.kind].has(type)) return;
     this.queue.shift();
+    this.going = 0;
     if (this.queue.length === 0) this.wake();
   }
 
@@ -300,6 +321,13 @@ function messageBytes(chunk: Buffer, at: number): number {
   if (chunk.length - at < HEADER_BYTES) return Infinity;
   const length = readLength(chunk, at + 1);
   return length < 4 || length > MAX_BACKEND_MESSAGE ? Infinity : 1 + length;
+}
+
+/** Nothing, or the beginning of a message that is small enough to wait for the rest where it lies. */
+function isPart(chunk: Buffer, at: number): boolean {
+  const size = messageBytes(chunk, at);
+  const isWhole = at + size <= chunk.length;
+  return !isWhole && (size <= LONG_BYTES || chunk.length - at < HEADER_BYTES);
 }
 
 /** As readUInt32BE, without its checks: it is called for every row. */

@@ -20,6 +20,8 @@ let reading: ReusingSocket;
 let reads: Read[];
 /** Called for each read, as it comes. */
 let look: (read: Read) => void;
+/** How many bytes of a read are to come again. */
+let again: number;
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'reusing-'));
@@ -27,11 +29,13 @@ beforeEach(async () => {
   const accepted = once(server, 'connection') as Promise<[Socket]>;
   reads = [];
   look = () => undefined;
-  reading = new ReusingSocket(() => undefined);
+  again = 0;
+  reading = new ReusingSocket(() => 0);
   reading.listen((bytes, keep) => {
     const read = { bytes, was: Buffer.from(bytes), keep };
     reads.push(read);
     look(read);
+    return again;
   });
   reading.socket.connect(join(directory, 'socket'));
   [theirs] = await accepted;
@@ -78,13 +82,26 @@ describe('ReusingSocket', () => {
     expect(reads[7]?.bytes.buffer).toBe(reads[2]?.bytes.buffer);
   });
 
+  it('shows what is to come again in front of what it reads next, also where the bytes are kept', async () => {
+    again = 2;
+    await send('abc');
+    look = ({ keep }) => keep();
+    await send('def');
+    look = () => undefined;
+    again = 0;
+    await send('ghi');
+    await send('jkl');
+    expect(reads.map(({ was }) => String(was))).toEqual(['abc', 'bcdef', 'efghi', 'jkl']);
+    expect(String(reads[1]?.bytes)).toBe('bcdef');
+  });
+
   it('hands what it read into on once it is closed', async () => {
     await send('one');
     reading.socket.destroy();
     await once(reading.socket, 'close');
-    const other = new ReusingSocket(() => undefined);
+    const other = new ReusingSocket(() => 0);
     const accepted = once(server, 'connection') as Promise<[Socket]>;
-    const read = new Promise<Buffer>((resolve) => other.listen((bytes) => resolve(bytes)));
+    const read = new Promise<Buffer>((resolve) => other.listen((bytes) => (resolve(bytes), 0)));
     other.socket.connect(join(directory, 'socket'));
     const [end] = await accepted;
     end.write('two');

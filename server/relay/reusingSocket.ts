@@ -12,8 +12,11 @@ const SPARE_MAX = 16;
 /** Asks for bytes to stay as they are after the call that gave them; to be told when they are no longer needed. */
 export type Keep = () => () => void;
 
-/** Takes what was read, which changes after the call unless it is kept. */
-export type Receiver = (bytes: Buffer, keep: Keep) => void;
+/**
+ * Takes what was read, which changes after the call unless it is kept.
+ * @returns how many of the last bytes are to come again, in front of what is read next: a message that has only begun
+ */
+export type Receiver = (bytes: Buffer, keep: Keep) => number;
 
 interface ReadBuffer {
   readonly bytes: Buffer;
@@ -37,6 +40,8 @@ function release(buffer: ReadBuffer): void {
 export class ReusingSocket {
   readonly socket: Socket;
   private buffer = take();
+  /** Bytes at the buffer's start that come again; the next read goes behind them. */
+  private again = 0;
   private closed = false;
 
   constructor(private receiver: Receiver) {
@@ -45,7 +50,7 @@ export class ReusingSocket {
       onread: {
         buffer: () => this.next(),
         callback: (size: number) => {
-          this.receiver(this.buffer.bytes.subarray(0, size), this.keep);
+          this.receive(size);
           return true;
         },
       },
@@ -68,12 +73,19 @@ export class ReusingSocket {
     return () => release(buffer);
   };
 
+  private receive(size: number): void {
+    const { buffer } = this;
+    const end = this.again + size;
+    const again = this.receiver(buffer.bytes.subarray(0, end), this.keep);
+    if (buffer.users > 1) this.buffer = take();
+    if (again > 0) buffer.bytes.copy(this.buffer.bytes, 0, end - again, end);
+    if (buffer !== this.buffer) release(buffer);
+    this.again = again;
+  }
+
   /** Where the next read goes to. */
   private next(): Buffer {
-    if (this.buffer.users > 1) {
-      release(this.buffer);
-      this.buffer = take();
-    }
-    return this.buffer.bytes;
+    const { bytes } = this.buffer;
+    return this.again === 0 ? bytes : bytes.subarray(this.again);
   }
 }

@@ -52,7 +52,10 @@ export class Walsender {
   ) {
     const { socket } = backend;
     // Frames are views of what came, and some are kept.
-    backend.listen((bytes) => this.receive(Buffer.from(bytes)));
+    backend.listen((bytes) => {
+      this.receive(Buffer.from(bytes));
+      return 0;
+    });
     socket.on('error', () => undefined);
     socket.on('close', () => this.lose());
     socket.resume();
