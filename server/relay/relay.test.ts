@@ -119,6 +119,18 @@ describe('Relay', () => {
     expect(chunks).toBe(0);
   });
 
+  it('hands a message on that completes the last of what is due when nothing is due any more', async () => {
+    let busy: boolean | null = null;
+    ask({ ...passing, message: () => undefined });
+    relay.send(encodeSync(), 'sync', { ...NOTHING, message: () => (busy = relay.busy) });
+    const idle = relay.idle();
+    await answer(Buffer.concat([encodeBindComplete(), encodeCommandComplete('SELECT 0'), READY, READY]), [
+      Infinity,
+    ]);
+    await idle;
+    expect(busy).toBe(false);
+  });
+
   it('sends on what nobody waits for yet', async () => {
     ask(passing);
     await answer(encodeBindComplete(), [Infinity]);

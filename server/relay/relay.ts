@@ -243,6 +243,7 @@ export class Relay {
     if (pass === undefined) return start;
     const last = chunk.length - HEADER_BYTES;
     let at = start;
+    let isLast = false;
     while (at <= last) {
       const type = chunk[at] ?? 0;
       const end = at + messageBytes(chunk, at);
@@ -251,11 +252,12 @@ export class Relay {
       if (type !== DATA_ROW) {
         const front = this.queue[0];
         if (front?.sink.pass !== pass || !PASSED.has(type)) break;
-        this.complete(front, type);
+        if (this.complete(front, type)) isLast = true;
       } else if (this.queue[0]?.sink.pass !== pass) break;
       at = end;
     }
     if (at > start) pass(at - start === chunk.length ? chunk : chunk.subarray(start, at), keep);
+    if (isLast) this.wake();
     return at;
   }
 
@@ -274,15 +276,17 @@ export class Relay {
       if (front.kind !== 'query' && front.kind !== 'sync') this.skipToSync();
       return;
     }
+    const isLast = this.complete(front, frame.type);
     front.sink.message(frame);
-    this.complete(front, frame.type);
+    if (isLast) this.wake();
   }
 
-  private complete(front: Expectation, type: number): void {
-    if (!COMPLETES[front.kind].has(type)) return;
+  /** @returns true when that was the last that is due */
+  private complete(front: Expectation, type: number): boolean {
+    if (!COMPLETES[front.kind].has(type)) return false;
     this.queue.shift();
     this.going = 0;
-    if (this.queue.length === 0) this.wake();
+    return this.queue.length === 0;
   }
 
   /** What was sent behind a failed message is skipped by the read model too. */
