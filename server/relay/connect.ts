@@ -2,10 +2,14 @@ import { connect, type Socket } from 'node:net';
 import pg from 'pg';
 import { encodeCancelRequest } from '../protocol/startup.js';
 import type { ReadModelConnection } from '../../readmodel/index.js';
+import { ReusingSocket, type Receiver } from './reusingSocket.js';
 
 /** A connection to the read model, past its own authentication. */
 export interface BackendConnection {
+  /** To write to, to pause and to end; what is read goes to the listener alone. */
   readonly socket: Socket;
+  /** From now on what is read goes there. To be called once, at once. */
+  listen(receiver: Receiver): void;
   /** As the read model reported them: server_version, TimeZone, DateStyle, … */
   readonly parameters: ReadonlyMap<string, string>;
   /** Asks the read model to cancel what this connection is doing. */
@@ -17,7 +21,6 @@ interface ClientParts {
   readonly processID: number;
   readonly secretKey: number;
   readonly connection: {
-    readonly stream: Socket;
     on(
       event: 'parameterStatus',
       listener: (message: { parameterName: string; parameterValue: string }) => void,
@@ -44,8 +47,14 @@ export async function connectBackend(
 ): Promise<BackendConnection> {
   const words: string[] = [];
   for (const [name, value] of settings) words.push(name === 'options' ? value : optionWord(name, value));
+  const reading = new ReusingSocket((bytes) => {
+    reading.socket.emit('data', Buffer.from(bytes));
+    return 0;
+  });
+  const { socket } = reading;
   const client = new pg.Client({
     ...target,
+    stream: () => socket,
     ...(replication === undefined ? {} : { replication }),
     ...(words.length > 0 ? { options: words.join(' ') } : {}),
     connectionTimeoutMillis: 10_000,
@@ -58,10 +67,14 @@ export async function connectBackend(
   // Until the takeover a lost connection is reported by connect(); after it by the relay.
   client.on('error', () => undefined);
   await client.connect();
-  const socket = parts.connection.stream;
   parts.connection.removeAllListeners();
   socket.removeAllListeners();
-  return { socket, parameters, cancel: () => cancelBackend(target, parts.processID, parts.secretKey) };
+  return {
+    socket,
+    listen: (receiver) => reading.listen(receiver),
+    parameters,
+    cancel: () => cancelBackend(target, parts.processID, parts.secretKey),
+  };
 }
 
 function cancelBackend(target: ReadModelConnection, processId: number, secretKey: number): void {

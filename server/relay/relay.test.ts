@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -8,7 +8,9 @@ import { encodeErrorResponse } from '../protocol/backend/error.js';
 import { encodeParameterStatus, encodeReadyForQuery } from '../protocol/backend/status.js';
 import { DatabaseError } from '../../engine/errors.js';
 import { encodeSync } from '../protocol/frontend/control.js';
+import type { BackendConnection } from './connect.js';
 import { Relay, type Sink } from './relay.js';
+import { ReusingSocket } from './reusingSocket.js';
 
 /** A DataRow of one column; the relay does not look inside. */
 function row(bytes: number): Buffer {
@@ -37,7 +39,9 @@ describe('Relay', () => {
     const path = join(directory, 'socket');
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
-    const socket = connect(path);
+    const reading = new ReusingSocket(() => 0);
+    const { socket } = reading;
+    socket.connect(path);
     backend = await accepted;
     backend.setNoDelay(true);
     [passed, events, chunks] = [[], [], 0];
@@ -47,7 +51,9 @@ describe('Relay', () => {
       return null;
     };
     const parameters = new Map<string, string>();
-    relay = new Relay({ socket, parameters, cancel: () => undefined }, onAsync, onChunk, () => undefined);
+    const listen: BackendConnection['listen'] = (receiver) => reading.listen(receiver);
+    const connection = { socket, listen, parameters, cancel: () => undefined };
+    relay = new Relay(connection, onAsync, onChunk, () => undefined);
     stop = async () => {
       backend.destroy();
       server.close();
@@ -111,6 +117,18 @@ describe('Relay', () => {
     await idle;
     expect(passed).toEqual([expected]);
     expect(chunks).toBe(0);
+  });
+
+  it('hands a message on that completes the last of what is due when nothing is due any more', async () => {
+    let busy: boolean | null = null;
+    ask({ ...passing, message: () => undefined });
+    relay.send(encodeSync(), 'sync', { ...NOTHING, message: () => (busy = relay.busy) });
+    const idle = relay.idle();
+    await answer(Buffer.concat([encodeBindComplete(), encodeCommandComplete('SELECT 0'), READY, READY]), [
+      Infinity,
+    ]);
+    await idle;
+    expect(busy).toBe(false);
   });
 
   it('sends on what nobody waits for yet', async () => {

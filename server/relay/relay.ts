@@ -10,6 +10,7 @@ import { FrameReader, type Frame } from '../protocol/frames.js';
 import { encodeFlush } from '../protocol/frontend/control.js';
 import { encodeQuery } from '../protocol/frontend/query.js';
 import type { BackendConnection } from './connect.js';
+import type { Keep } from './reusingSocket.js';
 
 /** What a message sent to the read model is answered with. */
 export type Expected = 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'query';
@@ -18,8 +19,11 @@ export interface Sink {
   /** A message that belongs to the expectation, completing ones included. */
   message(frame: Frame): void;
   error(fields: ErrorFields): void;
-  /** Where it is given, what only carries an answer comes here as the bytes that came, many messages at once. */
-  readonly pass?: (bytes: Buffer) => void;
+  /**
+   * Where it is given, what only carries an answer comes here as the bytes that came, many messages at once. They change
+   * after the call unless they are kept.
+   */
+  readonly pass?: (bytes: Buffer, keep: Keep) => void;
 }
 
 /** Messages that may come at any time and belong to no request. */
@@ -30,6 +34,9 @@ const HEADER_BYTES = 5;
 const MAX_BACKEND_MESSAGE = 300 * 1024 * 1024;
 /** How long a request to cancel has until the next one. */
 const FIRST_CANCEL_MS = 100;
+/** From so many bytes on an answer is a long one; and so many are worth a write of their own. */
+const LONG_BYTES = 64 * 1024;
+const STRIDE_MS = 1;
 const code = (letter: string): number => letter.charCodeAt(0);
 
 /** The message types that end each expectation. */
@@ -46,6 +53,7 @@ const COMPLETES: Readonly<Record<Expected, ReadonlySet<number>>> = {
 const PASSED = new Set(Array.from('123CDHIcdnsTt', code));
 const ASYNCHRONOUS = new Set([code('N'), code('S'), code('A')]);
 const ERROR = code('E');
+const DATA_ROW = code('D');
 
 interface Expectation {
   readonly kind: Expected;
@@ -70,6 +78,8 @@ export class Relay {
   skipping = false;
   /** The chunk that is being read held what somebody waits for. */
   private woken = false;
+  /** Bytes of the answer that has begun, so far. */
+  private going = 0;
   private insisting: NodeJS.Timeout | undefined;
   /** Something was sent since the last Sync. */
   dirty = false;
@@ -86,7 +96,7 @@ export class Relay {
     private readonly onLost: (sqlstate: string | undefined) => void,
   ) {
     const { socket } = backend;
-    socket.on('data', (chunk: Buffer) => this.receive(chunk));
+    backend.listen((bytes, keep) => this.receive(bytes, keep));
     socket.on('error', () => undefined);
     socket.on('close', () => this.fail());
     socket.resume();
@@ -177,26 +187,46 @@ export class Relay {
     return this.backend.socket;
   }
 
-  private receive(chunk: Buffer): void {
+  private receive(bytes: Buffer, keep: Keep): number {
     this.woken = false;
+    let begun = 0;
     try {
-      this.read(chunk);
+      begun = this.read(bytes, keep);
     } catch {
       this.socket.destroy();
-      return;
+      return 0;
     }
-    if (this.woken) return;
+    if (this.woken) return begun;
     const backlog = this.onChunk();
-    if (backlog === null) return;
+    if (backlog === null && !this.isLong(bytes.length)) return begun;
     this.socket.pause();
-    void backlog.then(() => this.socket.resume());
+    const readOn = (): void => void this.socket.resume();
+    if (backlog === null) setTimeout(readOn, STRIDE_MS).unref();
+    else void backlog.then(readOn);
+    return begun;
   }
 
-  private read(chunk: Buffer): void {
+  /**
+   * PostgreSQL sends in pieces of 8 KB. In the midst of a long answer they are let gather for a moment, else each would
+   * wake us, and the client, for itself.
+   */
+  private isLong(read: number): boolean {
+    this.going = this.queue[0]?.sink.pass === undefined ? 0 : this.going + read;
+    return this.going > LONG_BYTES && read < LONG_BYTES;
+  }
+
+  /** @returns how many of the last bytes are a message that has only begun, to be read as a whole next time */
+  private read(bytes: Buffer, keep: Keep): number {
     const { reader } = this;
+    let chunk = bytes;
     let at = 0;
     while (at < chunk.length) {
-      if (reader.missing === 0) at = this.passRun(chunk, at);
+      if (reader.missing === 0) {
+        at = this.passRun(chunk, at, keep);
+        if (isPart(chunk, at)) return chunk.length - at;
+      }
+      // Frames are views of what they were read from, and whoever gets them may keep them.
+      if (chunk === bytes) [chunk, at] = [Buffer.from(bytes.subarray(at)), 0];
       // No more of the chunk is copied than the message needs that began in the one before.
       const end = reader.missing > 0 ? at + reader.missing : at + messageBytes(chunk, at);
       reader.push(chunk.subarray(at, end));
@@ -204,22 +234,30 @@ export class Relay {
       const frame = reader.next();
       if (frame !== null) this.dispatch(frame);
     }
+    return 0;
   }
 
   /** Passes on the messages from `start` that need no looking at; returns where they end. */
-  private passRun(chunk: Buffer, start: number): number {
+  private passRun(chunk: Buffer, start: number, keep: Keep): number {
     const pass = this.queue[0]?.sink.pass;
     if (pass === undefined) return start;
+    const last = chunk.length - HEADER_BYTES;
     let at = start;
-    while (chunk.length - at >= HEADER_BYTES) {
+    let isLast = false;
+    while (at <= last) {
       const type = chunk[at] ?? 0;
-      const size = messageBytes(chunk, at);
-      const front = this.queue[0];
-      if (front?.sink.pass !== pass || !PASSED.has(type) || at + size > chunk.length) break;
-      at += size;
-      this.complete(front, type);
+      const end = at + messageBytes(chunk, at);
+      if (end > chunk.length) break;
+      // Of all that comes most is rows, and a row ends nothing.
+      if (type !== DATA_ROW) {
+        const front = this.queue[0];
+        if (front?.sink.pass !== pass || !PASSED.has(type)) break;
+        if (this.complete(front, type)) isLast = true;
+      } else if (this.queue[0]?.sink.pass !== pass) break;
+      at = end;
     }
-    if (at > start) pass(at - start === chunk.length ? chunk : chunk.subarray(start, at));
+    if (at > start) pass(at - start === chunk.length ? chunk : chunk.subarray(start, at), keep);
+    if (isLast) this.wake();
     return at;
   }
 
@@ -238,14 +276,17 @@ export class Relay {
       if (front.kind !== 'query' && front.kind !== 'sync') this.skipToSync();
       return;
     }
+    const isLast = this.complete(front, frame.type);
     front.sink.message(frame);
-    this.complete(front, frame.type);
+    if (isLast) this.wake();
   }
 
-  private complete(front: Expectation, type: number): void {
-    if (!COMPLETES[front.kind].has(type)) return;
+  /** @returns true when that was the last that is due */
+  private complete(front: Expectation, type: number): boolean {
+    if (!COMPLETES[front.kind].has(type)) return false;
     this.queue.shift();
-    if (this.queue.length === 0) this.wake();
+    this.going = 0;
+    return this.queue.length === 0;
   }
 
   /** What was sent behind a failed message is skipped by the read model too. */
@@ -282,8 +323,21 @@ export class Relay {
 /** Of the message that begins there; the reader is to judge a length that cannot be told or cannot be. */
 function messageBytes(chunk: Buffer, at: number): number {
   if (chunk.length - at < HEADER_BYTES) return Infinity;
-  const length = chunk.readUInt32BE(at + 1);
+  const length = readLength(chunk, at + 1);
   return length < 4 || length > MAX_BACKEND_MESSAGE ? Infinity : 1 + length;
+}
+
+/** Nothing, or the beginning of a message that is small enough to wait for the rest where it lies. */
+function isPart(chunk: Buffer, at: number): boolean {
+  const size = messageBytes(chunk, at);
+  const isWhole = at + size <= chunk.length;
+  return !isWhole && (size <= LONG_BYTES || chunk.length - at < HEADER_BYTES);
+}
+
+/** As readUInt32BE, without its checks: it is called for every row. */
+function readLength(chunk: Buffer, at: number): number {
+  const high = ((chunk[at] ?? 0) << 8) | (chunk[at + 1] ?? 0);
+  return high * 0x10000 + (((chunk[at + 2] ?? 0) << 8) | (chunk[at + 3] ?? 0));
 }
 
 /** One buffer of all; without copying where they lie behind each other already, as a client sent them. */

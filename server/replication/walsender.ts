@@ -51,7 +51,11 @@ export class Walsender {
     private readonly output: Output,
   ) {
     const { socket } = backend;
-    socket.on('data', (chunk: Buffer) => this.receive(chunk));
+    // Frames are views of what came, and some are kept.
+    backend.listen((bytes) => {
+      this.receive(Buffer.from(bytes));
+      return 0;
+    });
     socket.on('error', () => undefined);
     socket.on('close', () => this.lose());
     socket.resume();

@@ -89,6 +89,64 @@ describe('Output', () => {
     expect(slowOutput.backlog).toBeNull();
   });
 
+  it('sends borrowed bytes as they were, and keeps the large ones until they are written', async () => {
+    const { ours, theirs } = await pair();
+    const output = new Output(ours);
+    const wanted: Buffer[] = [];
+    let kept = 0;
+    let most = 0;
+    for (let i = 0; i < 400; i++) {
+      const bytes = Buffer.alloc(i % 3 === 0 ? 100 : 60_000, i % 251);
+      wanted.push(Buffer.from(bytes));
+      let isKept = false;
+      output.pass(bytes, () => {
+        isKept = true;
+        most = Math.max(most, ++kept);
+        return () => kept--;
+      });
+      if (!isKept) bytes.fill(255);
+      if (i % 7 === 0) {
+        const own = Buffer.from(`own ${i}`);
+        output.write(own);
+        wanted.push(own);
+      }
+      if (i % 10 === 0) output.flush();
+    }
+    output.flush();
+    expect(most).toBeGreaterThan(10);
+    const bytes = Buffer.concat(wanted);
+    expect((await take(theirs, bytes.length)).equals(bytes)).toBe(true);
+    await expect.poll(() => kept).toBe(0);
+  });
+
+  it('keeps nothing of a client that is gone', async () => {
+    const { ours } = await pair();
+    const output = new Output(ours);
+    let kept = 0;
+    const keep = (): (() => void) => {
+      kept++;
+      return () => kept--;
+    };
+    for (let i = 0; i < 400; i++) output.pass(Buffer.alloc(60_000), keep);
+    expect(kept).toBeGreaterThan(0);
+    ours.destroy();
+    await expect.poll(() => kept).toBe(0);
+    output.pass(Buffer.alloc(60_000), keep);
+    expect(kept).toBe(0);
+  });
+
+  it('holds back borrowed bytes as they were', () => {
+    const stream = new PassThrough();
+    const output = new Output(stream);
+    output.hold({ kind: 'held' });
+    const bytes = Buffer.from('lent');
+    output.pass(bytes, () => () => undefined);
+    bytes.fill('x');
+    output.settle(() => [Buffer.from('answer ')]);
+    output.flush();
+    expect(String(stream.read())).toBe('answer lent');
+  });
+
   it('puts held answers in their places, and ends the output at one that is not to come', () => {
     const stream = new PassThrough();
     const output = new Output(stream);

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Keep } from '../relay/reusingSocket.js';
 
 /** Something whose bytes are not known yet: what an append answers once its implicit transaction has committed. */
 export interface HeldAnswer {
@@ -7,18 +8,21 @@ export interface HeldAnswer {
   readonly kind: 'held';
 }
 
-const FLUSH_BYTES = 64 * 1024;
-const SCRATCH_BYTES = 16 * 1024;
+/** What is gathered before it is written; larger pieces are written as they are. */
+const GATHERED_BYTES = 64 * 1024;
+/** Borrowed bytes from so many on are rather kept for a while than copied. */
+const KEPT_BYTES = 16 * 1024;
 
-/** Where short answers are put together: free again once the kernel has taken them, which most often it does at once. */
-let scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+/** Where answers are put together. One is free again once the kernel has taken it, which most often it does at once. */
+const spare: Buffer[] = [];
+const SPARE_MAX = 16;
 
 /**
  * What goes to the client, gathered so that one answer is one write. While an answer is held back, everything behind it
  * waits too, so that the order never changes.
  */
 export class Output {
-  private chunks: Buffer[] = [];
+  private gathered: Buffer | null = null;
   private size = 0;
   private held: (Buffer | HeldAnswer)[] | null = null;
   private drain: Promise<void> | null = null;
@@ -37,13 +41,24 @@ export class Output {
 
   /** @param chunk must not change any more */
   write(chunk: Buffer): void {
-    if (this.held !== null) {
-      this.held.push(chunk);
-      return;
+    if (this.held !== null) this.held.push(chunk);
+    else if (chunk.length <= GATHERED_BYTES) this.gather(chunk);
+    else {
+      this.flush();
+      this.send(chunk);
     }
-    this.chunks.push(chunk);
-    this.size += chunk.length;
-    if (this.size >= FLUSH_BYTES) this.flush();
+  }
+
+  /** As `write`, of bytes that change after the call unless they are kept. */
+  pass(chunk: Buffer, keep: Keep): void {
+    if (this.held !== null) this.held.push(Buffer.from(chunk));
+    else if (chunk.length < KEPT_BYTES) this.gather(chunk);
+    else {
+      this.flush();
+      let done: (() => void) | null = null;
+      // Called later in any case.
+      if (!this.send(chunk, () => done?.())) done = keep();
+    }
   }
 
   /** Holds a place in the order, and everything behind it, until `settle`. */
@@ -73,32 +88,32 @@ export class Output {
 
   /** Hands everything that is not held to the socket, in one write. */
   flush(): void {
-    const { size, stream } = this;
-    if (size === 0) return;
-    // Behind bytes that wait already it would wait too, so it must not keep more memory than it needs.
-    const isQuick = this.isPlain && size <= SCRATCH_BYTES && stream.writableLength === 0;
-    const bytes = isQuick ? this.inScratch() : this.inOne();
-    this.chunks.length = 0;
+    const { gathered, size, stream } = this;
+    if (gathered === null) return;
+    this.gathered = null;
     this.size = 0;
-    if (stream.destroyed) return;
-    const keepsUp = stream.write(bytes);
-    if (isQuick && stream.writableLength > 0) scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
-    if (!keepsUp) this.drain ??= this.waitForDrain();
+    const bytes = gathered.subarray(0, size);
+    // Behind bytes that wait already it would wait too, so it must not keep more memory than it needs.
+    const isQuick = this.isPlain && stream.writableLength === 0;
+    const isFree = isQuick ? this.send(bytes) : (this.send(Buffer.from(bytes)), true);
+    if (isFree && spare.length < SPARE_MAX) spare.push(gathered);
   }
 
-  private inOne(): Buffer {
-    const [first] = this.chunks;
-    // What the read model sends in large pieces is not copied once more.
-    return first !== undefined && this.chunks.length === 1 ? first : Buffer.concat(this.chunks, this.size);
+  private gather(chunk: Buffer): void {
+    if (this.size + chunk.length > GATHERED_BYTES) this.flush();
+    this.gathered ??= spare.pop() ?? Buffer.allocUnsafeSlow(GATHERED_BYTES);
+    this.gathered.set(chunk, this.size);
+    this.size += chunk.length;
   }
 
-  private inScratch(): Buffer {
-    let at = 0;
-    for (const chunk of this.chunks) {
-      scratch.set(chunk, at);
-      at += chunk.length;
-    }
-    return scratch.subarray(0, at);
+  /** @returns true when the bytes are needed no longer, else they are until `written` is called */
+  private send(bytes: Buffer, written?: () => void): boolean {
+    const { stream } = this;
+    if (stream.destroyed) return true;
+    const keepsUp = stream.write(bytes, written);
+    const isGone = this.isPlain && stream.writableLength === 0;
+    if (!keepsUp && !isGone) this.drain ??= this.waitForDrain();
+    return isGone;
   }
 
   /** null while the client keeps up; otherwise resolves when it has caught up or gone. */

@@ -6,6 +6,7 @@
 import type { Frame } from '../protocol/frames.js';
 import { BIND } from '../protocol/frontend/bind.js';
 import { DESCRIBE } from '../protocol/frontend/describe.js';
+import { READY_FOR_QUERY } from '../protocol/backend/status.js';
 import { EXECUTE } from '../protocol/frontend/execute.js';
 import type { Expected, Relay, Sink } from '../relay/relay.js';
 import { UNMOVED } from './errors.js';
@@ -26,7 +27,14 @@ export class Passing {
     /** Writes ReadyForQuery. */
     private readonly sayReady: () => void,
   ) {
-    this.rest = state.forwardAnswer(UNMOVED);
+    const answer = state.forward(UNMOVED);
+    this.rest = {
+      message: (frame) => {
+        if (frame.type === READY_FOR_QUERY) this.synced();
+        else answer.message(frame);
+      },
+      error: (fields) => answer.error(fields),
+    };
   }
 
   /** @returns true when the message was sent on */
@@ -52,12 +60,12 @@ export class Passing {
     if (relay?.dirty !== true || relay.skipping || frame.body.length > 0) return null;
     if (settings.stale || !(explicit || transaction.isEmpty) || !this.mayGoOn()) return null;
     relay.send(frame.raw, 'sync', this.rest);
-    return this.synced(relay);
+    return relay.idle();
   }
 
-  private async synced(relay: Relay): Promise<void> {
+  /** At once, so that ReadyForQuery goes out in one write with the answer before it. */
+  private synced(): void {
     const { state } = this;
-    await relay.idle();
     state.skipToSync = false;
     state.relayFailed = false;
     if (!state.explicit) state.portals.clear();

@@ -65,13 +65,11 @@ export class Session {
   }
 
   /** A Sync on the short way; should the read model be lost on it, the long way answers. */
-  private async passed(synced: Promise<void>, frame: Frame): Promise<boolean> {
-    try {
-      await synced;
-    } catch {
-      await this.run(frame);
-    }
-    return true;
+  private passed(synced: Promise<void>, frame: Frame): Promise<boolean> {
+    return synced.then(
+      () => true,
+      () => this.run(frame) ?? true,
+    );
   }
 
   private run(frame: Frame): Promise<boolean> | null {

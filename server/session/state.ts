@@ -29,6 +29,7 @@ import type { Greeting } from '../relay/greeting.js';
 import { Idleness } from '../relay/idleness.js';
 import type { Holder, RelayPool } from '../relay/pool.js';
 import { Relay, type Sink } from '../relay/relay.js';
+import type { Keep } from '../relay/reusingSocket.js';
 import { Access } from './access.js';
 import { connectFailure, translateError, type PositionMap } from './errors.js';
 import type { CopyIn } from './copyIn.js';
@@ -345,7 +346,7 @@ export class SessionState implements Holder {
   /** A sink that hands everything to the client, after `filter` has looked at it (null drops a message). */
   forward(map: PositionMap, filter?: (frame: Frame) => Buffer | null): Sink {
     const error = (fields: ErrorFields): void => this.relayError(fields, map);
-    if (filter === undefined) return { message: ({ raw }) => this.pass(raw), pass: this.pass, error };
+    if (filter === undefined) return { message: ({ raw }) => this.output.write(raw), pass: this.pass, error };
     return {
       message: (frame) => {
         const bytes = filter(frame);
@@ -358,13 +359,12 @@ export class SessionState implements Holder {
   /** The same of all but ReadyForQuery, which the session says itself. */
   forwardAnswer(map: PositionMap): Sink {
     const message = ({ type, raw }: Frame): void => {
-      if (type !== READY_FOR_QUERY) this.pass(raw);
+      if (type !== READY_FOR_QUERY) this.output.write(raw);
     };
     return { message, pass: this.pass, error: (fields) => this.relayError(fields, map) };
   }
 
-  private readonly pass = (bytes: Buffer): void => this.output.write(bytes);
-
+  private readonly pass = (bytes: Buffer, keep: Keep): void => this.output.pass(bytes, keep);
   /** A sink for messages the client did not send; their errors reach it all the same. */
   hidden(map: PositionMap, look?: (frame: Frame) => void): Sink {
     return {

@@ -1,12 +1,18 @@
 /** Sizes and numbers at their limits: large values, idle connections, clients that do not read or do not stop sending. */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DATA_ROW, encodeDataRow } from '../../server/protocol/backend/row.js';
+import { READY_FOR_QUERY } from '../../server/protocol/backend/status.js';
 import { startMessage } from '../../server/protocol/bytes.js';
+import { FrameReader } from '../../server/protocol/frames.js';
 import { startTestServer, type TestServer } from '../harness.js';
 import { copyData, copyDone, copyFail } from './fuzz/frames.js';
 import { m, openSocket, RawClient } from './raw.js';
 
+/** Rows of up to 700 bytes: more than the kernel's buffers hold. */
+const SLOW_ROWS = 50_000;
 const MIB = 1024 * 1024;
 const LARGE = 16 * MIB + 17;
 const COPY = 'COPY patient EVENTS patient_named (aggregate_id, name) FROM STDIN';
@@ -225,6 +231,41 @@ describe('backpressure', () => {
     raw.socket.resume();
     await expect.poll(() => bytes, { timeout: 50_000, interval: 100 }).toBeGreaterThan(rowsWanted * 1000);
     raw.close();
+  });
+
+  it('clients that read slowly get every byte as it was, whatever is read for others meanwhile', async () => {
+    const clients = await Promise.all(
+      ['a', 'b', 'c'].map(async (mark) => {
+        const raw = await RawClient.ready(server.port, server.token);
+        raw.socket.removeAllListeners('data');
+        const wanted = createHash('sha256');
+        let bytes = 0;
+        for (let row = 1; row <= SLOW_ROWS; row++) {
+          const message = encodeDataRow([Buffer.from(`${row}${mark.repeat(row % 700)}`)]);
+          wanted.update(message);
+          bytes += message.length;
+        }
+        const text = `SELECT g::text || repeat('${mark}', g % 700) FROM generate_series(1, ${SLOW_ROWS}) g`;
+        return { raw, text, bytes, wanted: wanted.digest('hex') };
+      }),
+    );
+    const got = await Promise.all(
+      clients.map(async ({ raw, text, bytes }) => {
+        raw.send(m.query(text));
+        const reader = new FrameReader({ mode: 'backend' });
+        const hash = createHash('sha256');
+        for await (const chunk of raw.socket as AsyncIterable<Buffer>) {
+          reader.push(chunk);
+          for (let frame = reader.next(); frame !== null; frame = reader.next()) {
+            if (frame.type === READY_FOR_QUERY) return hash.digest('hex');
+            if (frame.type === DATA_ROW) hash.update(frame.raw);
+          }
+          if (Math.random() < (50 * chunk.length) / bytes) await sleep(10);
+        }
+        return 'the connection was lost';
+      }),
+    );
+    expect(got).toEqual(clients.map(({ wanted }) => wanted));
   });
 
   it('a client that pipelines without end while a statement runs is not read from', async () => {
