@@ -85,8 +85,8 @@ const REASONS: readonly Reason[] = [
   {
     section: 'f',
     row: /./,
-    why: 'the read model is PostgreSQL with the same plan; what is lost is the way of the rows through the relay',
-    next: 'hand on large answers without looking into them',
+    why: 'the read model is PostgreSQL with the same plan; what is lost is the way through the relay: for many rows the reads and writes of 256 KB each, for few the way of a statement through a second process',
+    next: 'measure where a single statement waits; the rows themselves cost a third of what they did',
   },
   {
     section: 'g',
@@ -103,20 +103,20 @@ const REASONS: readonly Reason[] = [
   {
     section: 'h',
     row: /verify/,
-    why: 'about 16 µs per event: some 3 for the iterator of the RocksDB binding, 6 for one decryption, the salt and six hashes, each a call into libsodium for a hundred bytes, 2 or 3 for garbage collection, the rest for decoding and writing out what is hashed',
+    why: 'about 16 µs per event: some 3 for the iterator of the RocksDB binding, 6 for one decryption, the salt and six hashes, each a call into libsodium for a hundred bytes, 2 or 3 for garbage collection, the rest for decoding and writing out what is hashed; that was on a Xeon, and an EPYC whose cores were shared took 30. The target is a number of events, so a slow machine misses it first',
     next: 'a call that hashes and decrypts many records at once, which no library offers; several threads, which the target of one core does not count',
   },
   {
     section: 'i',
     row: /tables/,
-    why: 'of an event’s bytes about 30 are tag, nonce and format of its cipher, 32 its leaf in the store tree, 17 its place in the total order, 13 lengths and numbers of its fields, 8 its time; what is encrypted cannot be compressed afterwards',
-    next: 'a number for the list of a payload’s fields, nonces of 7 bytes, a serial number instead of the aggregate’s hashed name in the total order: together about 25 bytes, which would do',
+    why: 'of an event’s bytes 32 are its leaf in the store tree, 18 to 23 tag and nonce of its cipher, 12 its place in the total order, 14 its times; what is encrypted cannot be compressed afterwards',
+    next: 'larger blocks; a time per run of events that were recorded together',
   },
   {
     section: 'j',
     row: /rebuild/,
-    why: 'head and key of each aggregate are read, decrypted and decoded in one thread (about 9 µs, 6 of them for the RocksDB binding’s iterators, which make an object and two buffers per record), then written as text for COPY; PostgreSQL takes rows faster than they come',
-    next: 'the key in the head’s record, so that one is read instead of two',
+    why: 'the head of each aggregate is read, decrypted and decoded in one thread, about half of it for the RocksDB binding’s iterator, which makes an object and two buffers per record; then it is written as text for COPY. PostgreSQL takes rows faster than they come. The target is a number of rows, so a slow machine misses it first',
+    next: 'keys of heads from one piece of memory; a second thread that writes the text for COPY',
   },
   {
     section: 'l',
