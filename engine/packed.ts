@@ -10,8 +10,9 @@
  */
 const SLAB_BYTES = 4 * 1024 * 1024;
 const HEADER_BYTES = 4;
-/** Room is given in steps, for a record that grows a little. */
+/** Room is given in steps, and beyond what is needed: a young aggregate's head grows by some hashes of its tree. */
 const ROOM_STEP = 64;
+const GROWTH_BYTES = 96;
 /** Longer values are not kept. */
 const VALUE_MAX = 8192;
 const BUCKET = 8;
@@ -66,7 +67,7 @@ export class PackedRecords {
   }
 
   private append(key: Buffer, value: Buffer): number {
-    const room = Math.ceil(value.length / ROOM_STEP) * ROOM_STEP;
+    const room = Math.ceil((value.length + GROWTH_BYTES) / ROOM_STEP) * ROOM_STEP;
     const bytes = HEADER_BYTES + this.keyBytes + room;
     const left = SLAB_BYTES - (this.end % SLAB_BYTES);
     if (bytes > left) this.end += left;
