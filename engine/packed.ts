@@ -51,9 +51,10 @@ export class PackedRecords {
   /** Keeps a copy of the value instead of what was kept under the key; of one that is too long, nothing. */
   set(key: Buffer, value: Buffer): void {
     const slot = this.find(key);
-    if (slot >= 0 && this.overwrite((this.places[slot] ?? 0) - 1, value)) return;
+    const isKept = value.length <= VALUE_MAX;
+    if (isKept && slot >= 0 && this.overwrite((this.places[slot] ?? 0) - 1, value)) return;
     if (slot >= 0) this.places[slot] = 0;
-    if (value.length > VALUE_MAX) return;
+    if (!isKept) return;
     const place = this.append(key, value);
     this.places[slot >= 0 ? slot : this.freeSlot(key)] = place + 1;
   }
