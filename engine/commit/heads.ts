@@ -26,6 +26,11 @@ function defaultPackedBytes(): number {
 
 type Name = Pick<Head, 'type' | 'id'>;
 
+interface Found {
+  readonly head: Head | undefined;
+  readonly agg: Buffer | null;
+}
+
 /** Two names may share a place (see Attempt.append): then the asked for one is not stored. */
 function isOf(head: Head, { type, id }: Name): boolean {
   return head.id === id && head.type === type;
@@ -49,20 +54,24 @@ export class Heads {
 
   /** The head, if it is in memory. */
   known(type: string, id: string): Head | undefined {
-    const name = headName(type, id);
-    const open = this.open.get(name);
-    if (open !== undefined) return open;
-    const agg = this.aggOf(type, id);
-    return agg === null ? undefined : this.unpack(agg, { type, id });
+    return this.open.get(headName(type, id)) ?? this.find({ type, id }).head;
+  }
+
+  /** The head, if it is in memory, and else its place in the store; null for a type there is not. */
+  find(whose: Name): Found {
+    const open = this.open.get(headName(whose.type, whose.id));
+    if (open !== undefined) return { head: open, agg: open.agg };
+    const number = this.catalogue().typeNumber(whose.type);
+    const agg = number === null ? null : this.repository.index.aggregate(number, whose.type, whose.id);
+    return { head: agg === null ? undefined : this.unpack(agg, whose), agg };
   }
 
   /** From wherever it is. @throws DatabaseError XX001 */
   async get(type: string, id: string): Promise<Head | null> {
-    const name = headName(type, id);
-    const known = this.known(type, id);
+    const { head: known, agg } = this.find({ type, id });
     if (known !== undefined) return known;
-    const agg = this.aggOf(type, id);
     if (agg === null) return null;
+    const name = headName(type, id);
     const read = Symbol(name);
     this.reading.set(name, read);
     const key = plainKey(Prefix.head, agg);
@@ -82,11 +91,6 @@ export class Heads {
     this.open.set(name, head);
     this.packed.set(head.agg, record);
     this.reading.delete(name);
-  }
-
-  private aggOf(type: string, id: string): Buffer | null {
-    const number = this.catalogue().typeNumber(type);
-    return number === null ? null : this.repository.index.aggregate(number, type, id);
   }
 
   private unpack(agg: Buffer, whose: Name): Head | undefined {

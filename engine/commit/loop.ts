@@ -211,11 +211,9 @@ export class CommitLoop {
     const want = (type: string, id: string): void => {
       const name = headName(type, id);
       if (aggs.has(name) || prefetched.heads.has(name)) return;
-      const known = this.heads.known(type, id);
-      const number = this.state.catalogue.typeNumber(type);
-      if (known !== undefined) prefetched.heads.set(name, known);
-      else if (number !== null)
-        aggs.set(name, { agg: this.repository.index.aggregate(number, type, id), type, id });
+      const { head, agg } = this.heads.find({ type, id });
+      if (head !== undefined) prefetched.heads.set(name, head);
+      else if (agg !== null) aggs.set(name, { agg, type, id });
     };
     for (const { events, writer } of batch) {
       for (const event of events) {
