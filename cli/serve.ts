@@ -49,6 +49,7 @@ async function start({ dataDir, keys, settings, logger }: ServeOptions): Promise
     maxConnections: settings.maxConnections,
     authenticationMs: settings.authenticationTimeout * 1000,
     sessionThreads: settings.sessionThreads ?? defaultSessionThreads(),
+    busyPollUs: settings.busyPollUs,
     historyBytes: settings.historyMb * 1024 * 1024,
     historyFrom: settings.historyFrom,
     logger,

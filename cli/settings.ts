@@ -15,6 +15,8 @@ export interface Settings {
   readonly authenticationTimeout: number;
   /** null: by the number of cores. */
   readonly sessionThreads: number | null;
+  /** Microseconds. */
+  readonly busyPollUs: number;
   /** null: the data directory. */
   readonly socketDirectory: string | null;
   /** PEM files; relative ones are relative to the data directory. */
@@ -35,6 +37,7 @@ export const DEFAULT_SETTINGS: Settings = {
   maxConnections: 2000,
   authenticationTimeout: 60,
   sessionThreads: null,
+  busyPollUs: 250,
   socketDirectory: null,
   tlsCert: 'tls/server.crt',
   tlsKey: 'tls/server.key',
@@ -98,6 +101,14 @@ const ENTRIES: readonly Entry[] = [
       'Threads that serve the clients; 0: the thread of the engine does. Default: by the number of cores.',
     example: '2',
     check: number(0, MAX_SESSION_THREADS),
+  },
+  {
+    section: 'server',
+    key: 'busy_poll_us',
+    setting: 'busyPollUs',
+    comment:
+      'Microseconds a thread stays awake for the next request of a client that is alone; 0: it sleeps at once.',
+    check: number(0, 10_000),
   },
   {
     section: 'server',

@@ -9,6 +9,7 @@ import { TLSSocket, type SecureContext } from 'node:tls';
 import { DatabaseError, SqlState } from '../engine/errors.js';
 import type { Identity } from '../engine/tokens/identity.js';
 import type { Logger } from '../readmodel/index.js';
+import type { BusyPoll } from './busyPoll.js';
 import {
   encodeAuthenticationCleartextPassword,
   encodeAuthenticationOk,
@@ -45,6 +46,7 @@ export interface ConnectionServices extends SessionServices, ReplicationServices
   readonly logger: Logger;
   /** The whole of startup, TLS and password must be done within this time. */
   readonly authenticationMs: number;
+  readonly busyPoll: BusyPoll;
   /** Finds the session a CancelRequest means. */
   cancel(request: CancelRequest): void;
 }
@@ -121,6 +123,7 @@ export class Connection {
         return;
       }
     }
+    this.services.busyPoll.request(this);
     this.reader.push(chunk);
     if (this.reader.buffered > PIPELINE_BYTES) this.stream.pause();
     this.work();
@@ -149,6 +152,7 @@ export class Connection {
   private async workAfter(pending: Promise<boolean | void>): Promise<void> {
     try {
       if ((await pending) === false) this.destroy();
+      this.services.busyPoll.answered(this);
       const { backlog } = this.output;
       if (backlog !== null) await backlog;
     } catch (error) {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from '../readmodel/index.js';
 import { StatementCache } from '../sql/cache.js';
+import { BusyPoll } from './busyPoll.js';
 import { Connection, type ConnectionServices } from './connection.js';
 import type { SessionEngine, SessionReadModel, SessionReplication } from './ports.js';
 import type { CancelRequest } from './protocol/startup.js';
@@ -36,6 +37,8 @@ export interface LocalHostOptions {
   readonly tls: TlsPair | null;
   /** Milliseconds for startup, TLS and password. */
   readonly authenticationMs: number;
+  /** How long the thread stays awake for the next request of a client that is alone; 0: not at all. */
+  readonly busyPollMs: number;
   /** For connections to the read model. */
   readonly places: Places;
   readonly logger: Logger;
@@ -58,6 +61,7 @@ export class LocalHost implements SessionHost {
       replication,
       logger,
       authenticationMs: options.authenticationMs,
+      busyPoll: new BusyPoll(options.busyPollMs),
       cache: new StatementCache(),
       pool: this.pool,
       greeting: new Greeting(readModel),

@@ -3,6 +3,7 @@ import { openEngine, type StoreKeys } from '../engine/index.js';
 import type { Engine } from '../engine/engine.js';
 import { startReadModel, type Logger, type ReadModel } from '../readmodel/index.js';
 import { prepareParser } from '../sql/parse.js';
+import { windowMs } from './busyPoll.js';
 import { LocalHost, type SessionHost, type TlsPair } from './host.js';
 import { Listener } from './listener.js';
 import { OwnPlaces } from './relay/pool.js';
@@ -21,6 +22,8 @@ export interface ServerOptions extends StoreKeys {
   readonly maxBackends?: number;
   /** Threads that serve sessions; 0: they are served on the engine's. */
   readonly sessionThreads?: number;
+  /** Microseconds a thread stays awake for the next request of a client that is alone; 0: it sleeps at once. */
+  readonly busyPollUs?: number;
   /** Milliseconds a client may take for TLS, startup and password. */
   readonly authenticationMs?: number;
   /** Where the read model keeps its data; default: memory (/dev/shm). */
@@ -38,6 +41,7 @@ export interface ServerOptions extends StoreKeys {
 const MAX_CONNECTIONS = 2000;
 /** The read model takes 200 connections, of which it and we need some. */
 const MAX_BACKENDS = 180;
+const BUSY_POLL_US = 250;
 const HISTORY_BYTES = 512 * 1024 * 1024;
 const HISTORY_FROM = 1000;
 /** As PostgreSQL's authentication_timeout. */
@@ -104,7 +108,8 @@ async function sessionHost(
   replication: Slots,
 ): Promise<SessionHost> {
   const { tls, logger, sessionThreads: threads = 0, maxBackends = MAX_BACKENDS } = options;
-  const { authenticationMs = AUTHENTICATION_MS } = options;
+  const { authenticationMs = AUTHENTICATION_MS, busyPollUs = BUSY_POLL_US } = options;
+  const busyPollMs = windowMs(busyPollUs, threads);
   return threads > 0
     ? ThreadHost.start({
         engine,
@@ -114,6 +119,7 @@ async function sessionHost(
         tls,
         maxBackends,
         authenticationMs,
+        busyPollMs,
         logger,
       })
     : new LocalHost({
@@ -123,6 +129,7 @@ async function sessionHost(
         tls,
         places: new OwnPlaces(maxBackends),
         authenticationMs,
+        busyPollMs,
         logger,
       });
 }

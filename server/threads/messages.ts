@@ -65,6 +65,7 @@ export interface ThreadData {
   readonly places: SharedArrayBuffer;
   readonly maxBackends: number;
   readonly authenticationMs: number;
+  readonly busyPollMs: number;
   readonly tls: TlsPair | null;
   readonly verifierKey: string;
   /** Where the read model listens. */

@@ -26,6 +26,7 @@ export interface ThreadHostOptions {
   readonly tls: TlsPair | null;
   readonly maxBackends: number;
   readonly authenticationMs: number;
+  readonly busyPollMs: number;
   readonly logger: Logger;
 }
 
@@ -137,7 +138,7 @@ export class ThreadHost implements SessionHost {
   }
 
   private start(slot: number): SessionThread {
-    const { engine, readModel, replication, tls, maxBackends, authenticationMs } = this.options;
+    const { engine, readModel, replication, tls, maxBackends, authenticationMs, busyPollMs } = this.options;
     const { host, port, database } = readModel.connection({ user: '', password: '' });
     const thread: SessionThread = new SessionThread(
       slot,
@@ -146,6 +147,7 @@ export class ThreadHost implements SessionHost {
         places: this.places,
         maxBackends,
         authenticationMs,
+        busyPollMs,
         tls,
         verifierKey: engine.checkpoints.verifierKey,
         backend: { host, port, database },

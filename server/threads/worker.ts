@@ -37,6 +37,7 @@ function serve(data: ThreadData): (message: ToThread) => void {
     replication: new RemoteReplication(client),
     tls: data.tls,
     authenticationMs: data.authenticationMs,
+    busyPollMs: data.busyPollMs,
     places: new SharedPlaces(data.places, data.slot, data.maxBackends, () => send({ kind: 'ask' })),
     logger,
     cancel: ({ processId, secret }) => send({ kind: 'cancel', processId, secret: secret.toString('hex') }),

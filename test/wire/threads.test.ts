@@ -32,6 +32,7 @@ async function startThreads(
     tls: null,
     maxBackends: options.maxBackends ?? 20,
     authenticationMs: 60_000,
+    busyPollMs: 0,
     logger,
   });
   const listener = await Listener.start({
