@@ -3,21 +3,19 @@ import type pg from 'pg';
 import type { DatabaseError } from '../engine/errors.js';
 import type { ProjectionSource, StateRow } from '../engine/types.js';
 import { withoutBlockers } from './blockers.js';
-import { chunks, readAhead } from './chunks.js';
 import { Feed, type Batch } from './feed.js';
 import type { Logger } from './logger.js';
+import { loadType } from './rebuild.js';
 import { forgetSlots } from './replication.js';
 import { SchemaMirror } from './schemaMirror.js';
 import { sqlstateOf, type Session } from './session.js';
 import { analyze } from './statistics.js';
 import { runSteps } from './pipeline.js';
-import { TableLoad } from './tableLoad.js';
 import { Waiters } from './waiters.js';
-import { batchSteps, isDataError, load, writeIsolating, type Rest, type TypeRows } from './writer.js';
+import { batchSteps, isDataError, writeIsolating, type Rest, type TypeRows } from './writer.js';
 
 /** Grows when the tables are built differently: an older read model is then rebuilt. */
 const FORMAT = 3;
-const LOAD_ROWS = 5000;
 
 /**
  * How long commits gather behind a batch while nobody waits for them; the first after a pause is written at once. A
@@ -221,10 +219,9 @@ export class Projector {
     const { through, batches } = source.changedSince(from);
     for await (const states of batches) {
       for (const [type, rows] of groupByType(states)) {
-        if (this.lacksColumns(type, rows)) await this.syncSchema();
-        for (const known of this.typeRows(type, rows)) {
-          await session.transaction((client) => writeIsolating(client, known, logger));
-        }
+        if (this.mirror.lacksColumns(type, rows, source.schema())) await this.syncSchema();
+        const typed = this.mirror.typed(type, rows);
+        if (typed !== null) await session.transaction((client) => writeIsolating(client, typed, logger));
       }
     }
     // Those who listen are told of every event, also of those that came too fast to be followed one by one.
@@ -261,14 +258,16 @@ export class Projector {
 
   private async write(batch: Batch): Promise<void> {
     const { session, source } = this.options;
-    const unknown = [...batch.states].some(([type, rows]) => this.lacksColumns(type, rows));
+    const unknown = [...batch.states].some(([type, rows]) =>
+      this.mirror.lacksColumns(type, rows, source.schema()),
+    );
     if (unknown || (batch.schema !== null && batch.schema.revision > this.mirror.revision)) {
       // Columns are only ever added, so the newest schema fits older states too.
       const newest = source.schema();
       if (!this.mirror.isCompatible(newest)) return this.rebuild();
       await this.syncSchema();
     }
-    const types = [...batch.states].flatMap(([type, rows]) => this.typeRows(type, rows));
+    const types = [...batch.states].flatMap(([type, rows]) => this.mirror.typed(type, rows) ?? []);
     const rest = { position: batch.lastPosition, events: batch.groups.flatMap(({ events }) => events) };
     try {
       await session.run((client) => runSteps(client, batchSteps(types, rest)));
@@ -312,7 +311,7 @@ export class Projector {
 
   /** Drops everything and loads the engine's states. Without a cursor meanwhile: interrupted, it starts over. */
   private async rebuild(): Promise<void> {
-    const { source, session, connection, logger } = this.options;
+    const { source, session, connection, logger, onRebuildProgress } = this.options;
     const started = performance.now();
     this.feed.clear();
     this.positions.reset();
@@ -326,9 +325,12 @@ export class Projector {
     });
     this.schemaApplied(schema.revision);
     let loaded = 0;
-    for (const type of schema.aggregates.keys()) {
-      loaded = await this.loadType(type, loaded);
-    }
+    const onRows = (count: number): void => {
+      loaded += count;
+      onRebuildProgress?.(loaded);
+    };
+    for (const type of schema.aggregates.keys())
+      await loadType(type, { source, session, mirror: this.mirror, logger, onRows });
     await session.query('INSERT INTO eventful_internal.cursor VALUES ($1, $2, $3)', [
       source.storeId,
       String(position),
@@ -347,43 +349,6 @@ export class Projector {
     };
     logger.info(this.report, 'rebuilt the read model');
     this.positions.advance(position);
-  }
-
-  private async loadType(type: string, before: number): Promise<number> {
-    const { source, session, logger, onRebuildProgress } = this.options;
-    let loaded = before;
-    // One transaction: nobody sees half a table.
-    await session.transaction(async (client) => {
-      const target = new TableLoad(client, type);
-      await target.begin();
-      for await (const rows of readAhead(chunks(source.allStates(type), LOAD_ROWS))) {
-        if (this.lacksColumns(type, rows)) await this.mirror.apply(client, source.schema());
-        for (const known of this.typeRows(type, rows)) await load(client, known, target, logger);
-        loaded += rows.length;
-        onRebuildProgress?.(loaded);
-      }
-      await target.makeKey();
-    });
-    return loaded;
-  }
-
-  /** Reading runs ahead of the commits we were told about, so a state may have fields we were not told about yet. */
-  private lacksColumns(type: string, rows: readonly StateRow[]): boolean {
-    // No state has a field before the schema has it, so with the newest schema there is nothing to look for.
-    if (this.mirror.revision === this.options.source.schema().revision) return false;
-    const fields = this.mirror.fields(type);
-    if (fields === null) return true;
-    const names = new Set(fields.map((field) => field.name));
-    return rows.some((row) => {
-      for (const name in row.fields) if (!names.has(name)) return true;
-      return false;
-    });
-  }
-
-  /** Rows with the columns their table has; none when the schema no longer has the type. */
-  private typeRows(type: string, rows: readonly StateRow[]): TypeRows[] {
-    const fields = this.mirror.fields(type);
-    return fields === null ? [] : [{ type, fields, rows }];
   }
 }
 

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { AggregateDefinition, FieldDefinition, Schema } from '../engine/types.js';
+import type { AggregateDefinition, FieldDefinition, Schema, StateRow } from '../engine/types.js';
 import { typeGroup } from './roles.js';
 import { ALL_TYPES, READER } from './bootstrap.js';
 import { EventTables } from './eventTables.js';
@@ -9,6 +9,7 @@ import { relationColumns, relationName, STANDARD_COMMENTS, type TypeRelation } f
 import { quoteIdentifier, quoteLiteral } from './session.js';
 import { UserViews } from './userViews.js';
 import { guardView } from './views.js';
+import type { TypeRows } from './writer.js';
 
 /** What a table was made from: all of a definition the mirror shows. */
 interface Mirrored {
@@ -43,6 +44,25 @@ export class SchemaMirror {
 
   fields(type: string): readonly FieldDefinition[] | null {
     return this.types.get(type)?.fields ?? null;
+  }
+
+  /** Rows with the columns their table has; null when the schema no longer has the type. */
+  typed(type: string, rows: readonly StateRow[]): TypeRows | null {
+    const fields = this.fields(type);
+    return fields === null ? null : { type, fields, rows };
+  }
+
+  /** Reading runs ahead of the commits we were told about, so a state may have fields we were not told about yet. */
+  lacksColumns(type: string, rows: readonly StateRow[], newest: Schema): boolean {
+    // No state has a field before the schema has it, so with the newest schema there is nothing to look for.
+    if (this.revision === newest.revision) return false;
+    const fields = this.fields(type);
+    if (fields === null) return true;
+    const names = new Set(fields.map((field) => field.name));
+    return rows.some((row) => {
+      for (const name in row.fields) if (!names.has(name)) return true;
+      return false;
+    });
   }
 
   /** False when a table would have to lose or retype a column: then everything is rebuilt. */

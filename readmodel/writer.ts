@@ -3,7 +3,7 @@ import { DatabaseError, SqlState } from '../engine/errors.js';
 import type { CommittedEvent, FieldDefinition, StateRow } from '../engine/types.js';
 import { fieldArray, notificationArrays, standardArrays } from './arrays.js';
 import type { ByteWriter } from './byteWriter.js';
-import { copyData, copyIn } from './copyIn.js';
+import { copyIn } from './copyIn.js';
 import type { Logger } from './logger.js';
 import { runSteps, stepName, type Step } from './pipeline.js';
 import { relationColumns } from './relations.js';
@@ -93,16 +93,20 @@ function upsert({ type, fields }: Omit<TypeRows, 'rows'>): string {
     ON CONFLICT (aggregate_id) DO UPDATE SET ${updates.join(', ')} WHERE excluded.version > t.version`;
 }
 
-/** Loads rows into a table that is being filled; those COPY refuses go the slow way. Inside the caller's transaction. */
+/**
+ * Loads rows into a table that is being filled; those COPY refuses go the slow way. Inside the caller's transaction.
+ * @param data the rows as COPY takes them
+ */
 export async function load(
   client: pg.Client,
   rows: TypeRows,
+  data: Buffer,
   target: TableLoad,
   logger: Logger,
 ): Promise<void> {
   const columns = relationColumns('state', rows).map((column) => quoteIdentifier(column.name));
   const text = `COPY ${table(rows.type)} (${columns.join(', ')}) FROM STDIN`;
-  const copied = await attempt(client, () => copyIn(client, text, copyData(rows.rows, rows.fields)));
+  const copied = await attempt(client, () => copyIn(client, text, data));
   if (copied) return;
   await target.makeKey();
   await writeIsolating(client, rows, logger);
