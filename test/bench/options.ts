@@ -10,7 +10,7 @@ export const HELP = `npm run bench -- [flags]
   --rounds N         interleaved rounds after one warm-up (default 5)
   --seconds S        seconds of one run, whole (default 1)
   --clients 1,8,64   client counts of a; d and e take those up to 8
-  --session-threads 2   also a and d with sessions on so many threads (1,2,4: with each); '' for none
+  --session-threads 1,2 also a and d with sessions on so many threads (default: none)
   --bulk N           events of one run of c (default 40000)
   --events N         events of the loaded set of h to j (default 1000000, ten per aggregate); f and g take a fifth
   --deep N           also AS OF VERSION of one aggregate with N events (100000 for the target of g)
@@ -131,7 +131,7 @@ export function parseOptions(args: readonly string[]): Options | null {
     rounds: number('rounds', quick ? 2 : 5),
     seconds: number('seconds', 1),
     clients: list('clients', '1,8,64'),
-    sessionThreads: list('session-threads', '2'),
+    sessionThreads: list('session-threads', ''),
     bulk: tens(number('bulk', quick ? 4000 : 40_000)),
     events: number('events', quick ? 20_000 : 1_000_000),
     deep: optional('deep'),
