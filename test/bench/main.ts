@@ -11,6 +11,7 @@ import { describeMachine, fdatasyncRate, type Machine } from './report/machine.j
 import { page, type Results } from './report/page.js';
 import { profile } from './profile/run.js';
 import { soak } from './soak.js';
+import { coreTimes, stolenSince } from './stolen.js';
 import { Stopwatch } from './stopwatch.js';
 import type { Context } from './workloads/context.js';
 
@@ -35,6 +36,7 @@ function save(results: Results): void {
 async function runAll(options: Options, machine: Machine, say: Context['say']): Promise<Results> {
   const outcome = new Outcome(new Stopwatch());
   const started = performance.now();
+  const times = coreTimes();
   const fdatasyncs: number[] = [];
   const others = new Map<string, OtherAbout>();
   for (const group of GROUPS) {
@@ -55,6 +57,7 @@ async function runAll(options: Options, machine: Machine, say: Context['say']): 
     options,
     machine,
     fdatasyncs,
+    stolen: stolenSince(times),
     sections: outcome.sections.sort((a, b) => a.id.localeCompare(b.id)),
     seconds,
     laps: outcome.watch.laps,

@@ -1,4 +1,5 @@
 /** Interleaved rounds, and the figures made of them. */
+import { QuietRuns } from './stolen.js';
 
 /** Figures beside the one that is compared, such as the client's share of the cores. */
 export type Facts = Readonly<Record<string, number>>;
@@ -82,6 +83,9 @@ export function series(side: string, measured: readonly Measured[]): Series {
 /** What cannot be measured within this gets fewer rounds; the page says how many. */
 const ROW_SECONDS_MAX = 90;
 
+/** Runs of a row that are made again because too much was stolen from them. */
+const QUIETER_RUNS_MAX = 4;
+
 /** As many rounds as wanted, or as fit into `budget` seconds, but one. */
 export function affordableRounds(
   rounds: number,
@@ -96,9 +100,10 @@ export async function interleave(contenders: readonly Contender[], rounds: numbe
   const started = performance.now();
   for (const contender of contenders) await contender.run();
   const affordable = affordableRounds(rounds, (performance.now() - started) / 1000);
+  const quiet = new QuietRuns(QUIETER_RUNS_MAX);
   const measured = contenders.map((): Measured[] => []);
   for (let round = 0; round < affordable; round++) {
-    for (const [i, contender] of contenders.entries()) measured[i]?.push(await contender.run());
+    for (const [i, contender] of contenders.entries()) measured[i]?.push(await quiet.run(contender));
   }
   return contenders.map(({ side }, i) => series(side, measured[i] ?? []));
 }

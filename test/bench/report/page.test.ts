@@ -6,7 +6,16 @@ function results(args: string[] = []): Results {
   const options = parseOptions(args);
   if (options === null) throw new Error('help');
   return {
-    ...{ when: 'today', options, fdatasyncs: [5000], sections: [], failures: [], others: [], seconds: 100 },
+    ...{
+      when: 'today',
+      options,
+      fdatasyncs: [5000],
+      stolen: 0.0123,
+      sections: [],
+      failures: [],
+      others: [],
+      seconds: 100,
+    },
     machine: {
       ...{ cpu: 'a CPU', cores: 2, memoryGiB: 8, kernel: '6', fileSystem: 'ext4', loadBefore: 0 },
       versions: { EventfulDB: '1' },
@@ -27,6 +36,11 @@ it('says where the time of the run went, to the last second', () => {
 | the bare disk, and the rest | 10 |
 | all | 100 |`,
   );
+});
+
+it('says what was stolen', () => {
+  expect(page(results())).toContain('; 1.2 % of its cores stolen by the hypervisor meanwhile |');
+  expect(page({ ...results(), stolen: null })).not.toContain('meanwhile');
 });
 
 it('names what was left out, and what a comparison of session threads gets', () => {

@@ -14,6 +14,8 @@ export interface Results {
   readonly when: string;
   readonly options: Options;
   readonly machine: Machine;
+  /** Of all cores' time, what the hypervisor gave to others; null where the system does not say. */
+  readonly stolen: number | null;
   /** Of the bare disk, once before each group of workloads. */
   readonly fdatasyncs: readonly number[];
   readonly sections: readonly Section[];
@@ -26,7 +28,9 @@ export interface Results {
 }
 
 function factText([name, value]: [string, number]): string {
-  return name === 'client share' ? `client ${Math.round(value * 100)} %` : `${name} ${figure(value)}`;
+  // "client share" and its like, of all cores.
+  const share = /^(.*) share$/.exec(name)?.[1];
+  return share === undefined ? `${name} ${figure(value)}` : `${share} ${Math.round(value * 100)} %`;
 }
 
 function seriesLine(row: Row, one: Series): string {
@@ -106,6 +110,13 @@ function timesText({ laps, seconds }: Results): string {
   return ['| workload | seconds |', '|---|---:|', ...lines, `| all | ${seconds.toFixed(0)} |`].join('\n');
 }
 
+/** What the neighbours of a virtual machine took; '' where the system does not say. */
+function stolenText({ stolen }: Results): string {
+  return stolen === null
+    ? ''
+    : `; ${(stolen * 100).toFixed(1)} % of its cores stolen by the hypervisor meanwhile`;
+}
+
 export function page(results: Results): string {
   const { machine, options, fdatasyncs } = results;
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
@@ -116,7 +127,7 @@ Made by \`${options.commandLine}\` on ${results.when} in ${Math.round(results.se
 ${options.quick ? '\n**A quick run: it shows that the suite works, not how fast anything is.**\n' : ''}
 | | |
 |---|---|
-| machine | ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}; load before the run ${machine.loadBefore.toFixed(2)} |
+| machine | ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}; load before the run ${machine.loadBefore.toFixed(2)}${stolenText(results)} |
 | disk | ${machine.fileSystem}; ${figure(Math.min(...fdatasyncs))} to ${figure(Math.max(...fdatasyncs))} × (write 4 KB + fdatasync) per second, measured between the workloads |
 | versions | ${versions.join('; ')} |
 | EventfulDB | as it ships: a commit is answered after fdatasync of its log; data on this disk; its read model in memory and not synced, since it is derived |
@@ -124,7 +135,8 @@ ${options.quick ? '\n**A quick run: it shows that the suite works, not how fast 
 | client | pgbench, \`-M prepared\`, TCP loopback without TLS to either side; ${options.rounds} rounds after a warm-up, sides in turn, ${options.seconds} s per run (node pg ${columnSeconds(options)} s). Comparisons of session threads, which have no target, get ${THREAD_ROUNDS_MAX} rounds at most; what takes minutes gets fewer, and its table says how many |
 
 A ratio is the median of the ratios of each round, with the least and the most behind it. Client and servers share the cores;
-"client" in a table is the share of all cores the load client took. "server µs/op" is the CPU time of all processes of a side.`;
+"client" in a table is the share of all cores the load client took, "stolen" what the hypervisor gave to other machines; a run that lost more
+than 2 % is made once more, four times per row at most, and the quieter of the two counts. "server µs/op" is the CPU time of all processes of a side.`;
   const failures = results.failures.map((failure) => `- did not run: ${failure}`);
   return [
     head,
