@@ -17,8 +17,8 @@ import { headName } from './stage.js';
 const HEADS_OPEN = 200_000;
 const MB = 1024 * 1024;
 /** For sealed records: of the machine's memory this part, within these bounds. */
-const MEMORY_SHARE = 1 / 64;
-const PACKED_BYTES = { least: 32 * MB, most: 512 * MB };
+const MEMORY_SHARE = 1 / 32;
+const PACKED_BYTES = { least: 32 * MB, most: 1024 * MB };
 
 function defaultPackedBytes(): number {
   return Math.min(PACKED_BYTES.most, Math.max(PACKED_BYTES.least, totalmem() * MEMORY_SHARE));
