@@ -73,6 +73,12 @@ describe('the right edge', () => {
     );
   });
 
+  test('keeps no memory but its own hashes', () => {
+    let frontier: Frontier = [];
+    for (const [size, leaf] of leaves.entries()) frontier = appendLeaf(frontier, size, leaf);
+    expect(frontier.map(({ buffer }) => buffer.byteLength)).toEqual(frontier.map(() => 32));
+  });
+
   test('reports every perfect subtree exactly once, with its level, index and hash', () => {
     const found = new Map<string, Buffer>();
     let frontier: Frontier = [];

@@ -4,6 +4,8 @@
  */
 import { sha256 } from './crypto/hash.js';
 
+const HASH_BYTES = 32;
+
 const NODE_INPUT = Buffer.alloc(65);
 NODE_INPUT[0] = 1;
 
@@ -21,6 +23,16 @@ export type Frontier = readonly Buffer[];
 /** Called for each perfect subtree that an append completes: level (0 = leaf), index at that level, hash. */
 export type NodeListener = (level: number, index: number, hash: Buffer) => void;
 
+/**
+ * A hash in memory of its own. Frontiers are kept with the heads of aggregates, and a large subtree's root for as long
+ * as it takes to fill another one: as a view it would keep all that was cut from the same piece of memory, 8 KB.
+ */
+export function ownHash(hash: Uint8Array): Buffer {
+  const own = Buffer.alloc(HASH_BYTES);
+  own.set(hash);
+  return own;
+}
+
 /** The frontier of the tree with one leaf more. `size` is the tree's size before. */
 export function appendLeaf(frontier: Frontier, size: number, leaf: Buffer, onNode?: NodeListener): Buffer[] {
   const next = frontier.slice();
@@ -35,11 +47,10 @@ export function appendLeaf(frontier: Frontier, size: number, leaf: Buffer, onNod
     level++;
     onNode?.(level, index, hash);
   }
-  next.push(hash);
+  next.push(ownHash(hash));
   return next;
 }
 
-const HASH_BYTES = 32;
 /** Of a tree whose size is a safe integer. */
 const FRONTIER_MAX = 53;
 

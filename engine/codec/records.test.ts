@@ -69,6 +69,15 @@ describe('records read back as they were written', () => {
   roundTrip('snapshot', snapshot, named(records.encodeSnapshot), read(records.decodeSnapshot));
   roundTrip('progress', progress, records.encodeProgress, records.decodeProgress);
 
+  test('of a head the hashes in memory of their own, since heads are kept long', () => {
+    fc.assert(
+      fc.property(head, (value) => {
+        const { frontier: edge } = records.decodeHead(names, encodeHead(value));
+        expect(edge.map(({ buffer }) => buffer.byteLength)).toEqual(value.frontier.map(() => 32));
+      }),
+    );
+  });
+
   test('of a head also parts: whose it is, and what readers see', () => {
     fc.assert(
       fc.property(head, ({ key, type, id, frontier: edge, ...shown }) => {

@@ -5,7 +5,7 @@
  * What an encode function returns is a view that is valid until the next call of an encode function.
  */
 import { DatabaseError, SqlState } from '../errors.js';
-import type { Frontier } from '../tree.js';
+import { ownHash, type Frontier } from '../tree.js';
 import type { Fields } from '../types.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { readFields, writeFields } from './fields.js';
@@ -141,7 +141,7 @@ function writeHashes(hashes: Frontier): void {
 }
 
 function readHashes(r: ByteReader): Buffer[] {
-  return Array.from({ length: r.u8() }, () => Buffer.from(r.bytes(HASH_BYTES)));
+  return Array.from({ length: r.u8() }, () => ownHash(r.bytes(HASH_BYTES)));
 }
 
 /** State at a version that AS OF starts from; times so that a fold can go on from it. */

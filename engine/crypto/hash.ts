@@ -10,36 +10,23 @@ const SHORT = 1024;
 const BLOCK = 64;
 const DIGEST = 32;
 
-/**
- * Digests come from slabs of their own. Some live long, in the trees of cached aggregates; among other short-lived
- * buffers each of them would keep a whole slab of those.
- */
-const SLAB_BYTES = 8192;
-let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-let used = 0;
-
-function digestBuffer(): Buffer {
-  if (used === SLAB_BYTES) {
-    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-    used = 0;
-  }
-  used += DIGEST;
-  return slab.subarray(used - DIGEST, used);
-}
-
 const inner = Buffer.alloc(BLOCK + SHORT);
 const outer = Buffer.alloc(BLOCK + DIGEST);
 const innerDigest = outer.subarray(BLOCK);
 
-/** 32 bytes. @param digest where they go */
-export function sha256(data: Uint8Array, digest = digestBuffer()): Buffer {
+/** 32 bytes, by default a view of memory shared with others: see ownHash for what is kept. @param digest where they go */
+export function sha256(data: Uint8Array, digest: Buffer = Buffer.allocUnsafe(DIGEST)): Buffer {
   if (data.length > SHORT) digest.set(hash('sha256', data, 'buffer'));
   else sodium.crypto_hash_sha256(digest, data);
   return digest;
 }
 
 /** 32 bytes. @param key at most 64 bytes @param mac where they go */
-export function hmacSha256(key: Uint8Array, data: Uint8Array, mac = digestBuffer()): Buffer {
+export function hmacSha256(
+  key: Uint8Array,
+  data: Uint8Array,
+  mac: Buffer = Buffer.allocUnsafe(DIGEST),
+): Buffer {
   if (data.length > SHORT || key.length > BLOCK) {
     mac.set(createHmac('sha256', key).update(data).digest());
     return mac;
