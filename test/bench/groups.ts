@@ -75,11 +75,10 @@ const onLoadedSet: Group = {
   },
 };
 
-/** Each group gets servers of its own, freshly made. e and k append where d has read and a has appended. */
+/** Each group gets servers of its own, freshly made. e appends where d has read; k and b where a has appended. */
 export const GROUPS: readonly Group[] = [
   inTurn(['d', pointReads], ['e', readYourWrite]),
-  inTurn(['a', appends], ['k', projector]),
-  inTurn(['b', expected]),
+  inTurn(['a', appends], ['k', projector], ['b', expected]),
   inTurn(['c', bulk]),
   onLoadedSet,
   inTurn(['l', growth]),

@@ -95,11 +95,21 @@ export function affordableRounds(
   return Math.max(1, Math.min(rounds, Math.floor(budget / secondsPerRound)));
 }
 
-/** Warm-up of each side, then A B A B …: whatever the disk does in a minute, it does to all of them. */
-export async function interleave(contenders: readonly Contender[], rounds: number): Promise<Series[]> {
+/** Warm-up runs of each side on servers that have just started; elsewhere it is one. */
+export const FRESH_WARM_UPS = 3;
+
+/**
+ * Warm-up of each side, then A B A B …: whatever the disk does in a minute, it does to all of them.
+ * @param warmUps V8 compiles what has run some ten thousand times: a server that has just started is not what is measured
+ */
+export async function interleave(
+  contenders: readonly Contender[],
+  rounds: number,
+  warmUps = 1,
+): Promise<Series[]> {
   const started = performance.now();
-  for (const contender of contenders) await contender.run();
-  const affordable = affordableRounds(rounds, (performance.now() - started) / 1000);
+  for (const contender of contenders) for (let run = 0; run < warmUps; run++) await contender.run();
+  const affordable = affordableRounds(rounds, (performance.now() - started) / 1000 / warmUps);
   const quiet = new QuietRuns(QUIETER_RUNS_MAX);
   const measured = contenders.map((): Measured[] => []);
   for (let round = 0; round < affordable; round++) {

@@ -1,11 +1,12 @@
 /** a: durable appends; k: the projector under a; b: appends that expect a version. */
 import { byNodePg, byPgbench, loginOf } from './contenders.js';
-import { AGGREGATES, clientsText, columnSeconds, type Context, type Run } from './context.js';
+import { AGGREGATES, clientsText, columnSeconds, mostFirst, type Context, type Run } from './context.js';
 import { ofOthers, othersByPgbench, withOthers } from './others.js';
 import { threadRows, THREADS_NOTE } from './threads.js';
 import { appendScript, ownVersionScript, readThenAppendScript, type System } from '../load/scripts.js';
 import {
   atMost,
+  FRESH_WARM_UPS,
   interleave,
   median,
   rateRow,
@@ -28,7 +29,7 @@ const HOT_AGGREGATES = 10;
 const B_TARGET = 1.5;
 const LAG_POLL_MS = 50;
 
-async function appendRow({ options, peers }: Context, clients: number): Promise<Row> {
+async function appendRow({ options, peers }: Context, clients: number, warmUps: number): Promise<Row> {
   const { rounds, seconds } = options;
   const job = { clients, seconds, variables: { aggregates: AGGREGATES } };
   const node = { clients, seconds: columnSeconds(options), aggregates: AGGREGATES };
@@ -40,6 +41,7 @@ async function appendRow({ options, peers }: Context, clients: number): Promise<
       ...othersByPgbench(peers, VARIANTS, appendScript, job),
     ],
     rounds,
+    warmUps,
   );
   const [ours, theirs] = all.slice(SYSTEMS.length);
   const target = TARGETS[clients];
@@ -60,11 +62,10 @@ async function appendRow({ options, peers }: Context, clients: number): Promise<
 }
 
 export const appends: Run = async (context) => {
-  const rows: Row[] = [];
-  for (const clients of context.options.clients) {
+  const rows = await mostFirst(context.options.clients, async (clients, isFirst) => {
     context.say(`a: ${clients} clients`);
-    rows.push(await appendRow(context, clients));
-  }
+    return [await appendRow(context, clients, isFirst ? FRESH_WARM_UPS : 1)];
+  });
   const script = { label: 'appends', unit: 'appends/s', text: appendScript('eventful') };
   rows.push(...(await threadRows(context, [script], false)));
   const notes = [

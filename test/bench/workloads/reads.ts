@@ -1,11 +1,11 @@
 /** d: point reads of current state; e: reading what was just written. */
 import { byNodePg, byPgbench, loginOf } from './contenders.js';
-import { AGGREGATES, clientsText, columnSeconds, type Run } from './context.js';
+import { AGGREGATES, clientsText, columnSeconds, mostFirst, type Run } from './context.js';
 import { ofOthers, otherContenders, othersByPgbench, withOthers } from './others.js';
 import { threadRows, THREADS_NOTE } from './threads.js';
 import { pointReadScript, readYourWriteScript, relayedReadScript } from '../load/scripts.js';
 import { fill } from '../load/fill.js';
-import { interleave, rateRow, withColumn, type Row } from '../measure.js';
+import { FRESH_WARM_UPS, interleave, rateRow, withColumn, type Row } from '../measure.js';
 
 const ENGINE_TARGET = 0.8;
 const RELAY_TARGET = 0.5;
@@ -21,8 +21,8 @@ export const pointReads: Run = async (context) => {
   for (const system of SYSTEMS) await fill(loginOf(peers, system), system, load, peers.scratch);
   const theirLogins = ofOthers(peers, ['statement'], ({ peer }) => peer.login('statement'));
   for (const login of theirLogins) await fill(login, 'statement', load, peers.scratch);
-  const rows: Row[] = [];
-  for (const clients of wanted.filter((count) => count <= MAX_CLIENTS)) {
+  const few = wanted.filter((count) => count <= MAX_CLIENTS);
+  const rows: Row[] = await mostFirst(few, async (clients, isFirst) => {
     say(`d: ${clients} clients`);
     const job = { clients, seconds, variables: { aggregates: AGGREGATES } };
     const node = { clients, seconds: columnSeconds(options), aggregates: AGGREGATES };
@@ -38,7 +38,8 @@ export const pointReads: Run = async (context) => {
         byPgbench(theirs, variant, script, job, side.replace(/,.*/, '')),
       ),
     );
-    const all = await interleave([...plain, ...relayed, ...column, ...others], rounds);
+    const warmUps = isFirst ? FRESH_WARM_UPS : 1;
+    const all = await interleave([...plain, ...relayed, ...column, ...others], rounds, warmUps);
     const theirPlain = all.slice(6, 6 + others.length / 2);
     const theirRelayed = all.slice(6 + others.length / 2);
     const row = rateRow(
@@ -49,10 +50,9 @@ export const pointReads: Run = async (context) => {
     );
     const [ours, theirs] = all.slice(4);
     const full = ours === undefined || theirs === undefined ? row : withColumn(row, [ours, theirs]);
-    rows.push(withOthers(full, theirPlain));
     const relay = rateRow(`relayed, ${clientsText(clients)}`, 'reads/s', all.slice(2, 4), RELAY_TARGET);
-    rows.push(withOthers(relay, theirRelayed));
-  }
+    return [withOthers(full, theirPlain), withOthers(relay, theirRelayed)];
+  });
   const scripts = [
     { label: 'by aggregate_id', unit: 'reads/s', text: pointReadScript() },
     { label: 'relayed', unit: 'reads/s', text: relayedReadScript() },
@@ -67,8 +67,8 @@ export const pointReads: Run = async (context) => {
 };
 
 export const readYourWrite: Run = async ({ options, peers, say }) => {
-  const rows: Row[] = [];
-  for (const clients of options.clients.filter((count) => count <= MAX_CLIENTS)) {
+  const few = options.clients.filter((count) => count <= MAX_CLIENTS);
+  const rows = await mostFirst(few, async (clients) => {
     say(`e: ${clients} clients`);
     const job = { clients, seconds: options.seconds, variables: { aggregates: AGGREGATES } };
     const all = await interleave(
@@ -81,8 +81,8 @@ export const readYourWrite: Run = async ({ options, peers, say }) => {
       options.rounds,
     );
     const row = rateRow(clientsText(clients), 'pairs/s', all.slice(0, 3), READ_YOUR_WRITE_TARGET);
-    rows.push(withOthers(row, all.slice(3)));
-  }
+    return [withOthers(row, all.slice(3))];
+  });
   const notes = [
     'One append, then SELECT * of the same aggregate in the same session, which must show it. In EventfulDB the read waits for the projector.',
   ];
