@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { PackedRecords } from './packed.js';
+import { PackedRecords, VALUE_MAX } from './packed.js';
+import { sharedBytes, sharedMemory, type PackedMemory } from './packedMemory.js';
 
 const MB = 1024 * 1024;
 const keyOf = (n: number): Buffer => createHash('sha256').update(String(n)).digest().subarray(0, 12);
@@ -69,5 +70,47 @@ describe('PackedRecords', () => {
     const kept = numbers.filter((n) => packed.get(keyOf(n))?.equals(valueOf(n, 290)) === true);
     // A bucket of the index may be full.
     expect(kept.length).toBeGreaterThan(17_950);
+  });
+});
+
+describe('a reader in shared memory', () => {
+  const capacity = 8 * MB;
+  const key = keyOf(0);
+  /** Runs `meanwhile` between the reader's finding a record and its copying it. */
+  function interrupted(meanwhile: (writer: PackedRecords) => void): number {
+    const memory = sharedMemory(sharedBytes(capacity), capacity);
+    const writer = new PackedRecords(12, memory);
+    writer.set(key, valueOf(7, 300));
+    let looks = 0;
+    const slab = (index: number): Buffer => {
+      looks++;
+      if (looks === 2) meanwhile(writer);
+      return memory.slab(index);
+    };
+    const reader = new PackedRecords(12, Object.create(memory, { slab: { value: slab } }) as PackedMemory);
+    const into = Buffer.alloc(VALUE_MAX);
+    const length = reader.read(key, into);
+    if (length >= 0) expect(into.subarray(0, length)).toEqual(valueOf(7, length));
+    return length;
+  }
+  const buckets = sharedMemory(sharedBytes(capacity), capacity).stamps.length;
+  const inOtherBuckets = Array.from({ length: 40_000 }, (_, n) => keyOf(n + 1)).filter(
+    (other) => (other.readUInt32LE(8) - key.readUInt32LE(8)) % buckets !== 0,
+  );
+
+  test('gets a copy of what is there', () => {
+    expect(interrupted(() => undefined)).toBe(300);
+  });
+
+  test('gets nothing of a record that changes meanwhile', () => {
+    expect(interrupted((writer) => writer.set(key, valueOf(8, 310)))).toBe(-1);
+  });
+
+  test('gets nothing of a slab that is written anew meanwhile, even if its own record was left alone', () => {
+    const fill = (count: number) => (writer: PackedRecords) => {
+      for (const other of inOtherBuckets.slice(0, count)) writer.set(other, valueOf(9, 300));
+    };
+    expect(interrupted(fill(1000))).toBe(300);
+    expect(interrupted(fill(40_000))).toBe(-1);
   });
 });

@@ -7,35 +7,40 @@
  *   the index  buckets of eight places; a place is the record's own plus one, counted from the first byte ever written
  *
  * Keys must be evenly distributed in their last four bytes, as the hashed names of aggregates are.
+ *
+ * In shared memory one thread writes and others read without a lock (packedMemory.ts): a bucket's stamp is odd while
+ * one of its records changes, and a slab that is written anew is announced before; a reader copies what it finds, and
+ * then looks whether either has changed meanwhile (a seqlock, see Boehm, "Can seqlocks get along with programming
+ * language memory models?", 2012).
  */
-const SLAB_BYTES = 4 * 1024 * 1024;
+import { privateMemory, SLAB_BYTES, type PackedMemory } from './packedMemory.js';
+
 const HEADER_BYTES = 4;
 /** Room is given in steps, and beyond what is needed: a young aggregate's head grows by some hashes of its tree. */
 const ROOM_STEP = 64;
 const GROWTH_BYTES = 96;
 /** Longer values are not kept. */
-const VALUE_MAX = 8192;
+export const VALUE_MAX = 8192;
+/** Places in a bucket of the index. */
 const BUCKET = 8;
-/** For each so many bytes the index has a place: half of what a small record takes, so that few buckets are full. */
-const BYTES_PER_PLACE = 128;
 
 export class PackedRecords {
-  private readonly slabs: Buffer[] = [];
-  private readonly slabCount: number;
+  private readonly memory: PackedMemory;
   private readonly places: Float64Array;
+  private readonly stamps: Int32Array;
   private readonly bucketMask: number;
-  /** Where the next record goes. */
+  /** Where the next record goes; only the writer knows. */
   private end = 0;
 
-  /** @param keyBytes of every key @param capacity in bytes, rounded up to whole slabs */
+  /** @param keyBytes of every key @param memory its capacity in bytes, or memory that other threads see too */
   constructor(
     private readonly keyBytes: number,
-    capacity: number,
+    memory: number | PackedMemory,
   ) {
-    this.slabCount = Math.max(2, Math.ceil(capacity / SLAB_BYTES));
-    const buckets = 2 ** Math.ceil(Math.log2((this.slabCount * SLAB_BYTES) / BYTES_PER_PLACE / BUCKET));
-    this.bucketMask = buckets - 1;
-    this.places = new Float64Array(buckets * BUCKET);
+    this.memory = typeof memory === 'number' ? privateMemory(memory) : memory;
+    this.places = this.memory.places;
+    this.stamps = this.memory.stamps;
+    this.bucketMask = this.stamps.length - 1;
   }
 
   /** A view that is valid until the next call of `set`. */
@@ -48,8 +53,36 @@ export class PackedRecords {
     return slab.subarray(start, start + slab.readUInt16LE(at + 2));
   }
 
+  /**
+   * As `get`, on any thread while another one may be writing.
+   * @param into at least VALUE_MAX bytes: gets a copy
+   * @returns the length of the value; −1 where none is kept, or where it was changed meanwhile
+   */
+  read(key: Buffer, into: Buffer): number {
+    const bucket = this.bucketOf(key);
+    const stamp = Atomics.load(this.stamps, bucket);
+    const slot = stamp % 2 === 0 ? this.find(key) : -1;
+    if (slot < 0) return -1;
+    const place = (this.places[slot] ?? 0) - 1;
+    const [slab, at] = [this.slabOf(place), place % SLAB_BYTES];
+    const start = at + HEADER_BYTES + this.keyBytes;
+    const length = slab.readUInt16LE(at + 2);
+    if (length > VALUE_MAX) return -1;
+    slab.copy(into, 0, start, start + length);
+    // Adding nothing: unlike a load, it is never made before the reads that precede it.
+    const isWhole = Atomics.add(this.stamps, bucket, 0) === stamp && !this.isGone(place);
+    return isWhole ? length : -1;
+  }
+
   /** Keeps a copy of the value instead of what was kept under the key; of one that is too long, nothing. */
   set(key: Buffer, value: Buffer): void {
+    const bucket = this.bucketOf(key);
+    Atomics.add(this.stamps, bucket, 1);
+    this.change(key, value);
+    Atomics.add(this.stamps, bucket, 1);
+  }
+
+  private change(key: Buffer, value: Buffer): void {
     const slot = this.find(key);
     const isKept = value.length <= VALUE_MAX;
     if (isKept && slot >= 0 && this.overwrite((this.places[slot] ?? 0) - 1, value)) return;
@@ -74,6 +107,7 @@ export class PackedRecords {
     if (bytes > left) this.end += left;
     const place = this.end;
     this.end += bytes;
+    this.memory.newestSlab = slabNumber(place);
     const [slab, at] = [this.slabOf(place), place % SLAB_BYTES];
     slab.writeUInt16LE(room, at);
     slab.writeUInt16LE(value.length, at + 2);
@@ -83,22 +117,21 @@ export class PackedRecords {
   }
 
   private slabOf(place: number): Buffer {
-    const index = Math.floor(place / SLAB_BYTES) % this.slabCount;
-    return (this.slabs[index] ??= Buffer.allocUnsafeSlow(SLAB_BYTES));
+    return this.memory.slab(slabNumber(place) % this.memory.slabCount);
   }
 
   /** Its slab was written anew since. */
   private isGone(place: number): boolean {
-    return Math.floor(place / SLAB_BYTES) <= Math.floor((this.end - 1) / SLAB_BYTES) - this.slabCount;
+    return slabNumber(place) <= this.memory.newestSlab - this.memory.slabCount;
   }
 
   private bucketOf(key: Buffer): number {
-    return (key.readUInt32LE(this.keyBytes - 4) & this.bucketMask) * BUCKET;
+    return key.readUInt32LE(this.keyBytes - 4) & this.bucketMask;
   }
 
   /** −1 where it is not kept. */
   private find(key: Buffer): number {
-    const first = this.bucketOf(key);
+    const first = this.bucketOf(key) * BUCKET;
     for (let slot = first; slot < first + BUCKET; slot++) {
       const place = (this.places[slot] ?? 0) - 1;
       if (place < 0 || this.isGone(place)) continue;
@@ -110,10 +143,15 @@ export class PackedRecords {
 
   /** One that is empty, or else the one whose record was written longest ago. */
   private freeSlot(key: Buffer): number {
-    const first = this.bucketOf(key);
+    const first = this.bucketOf(key) * BUCKET;
     let oldest = first;
     for (let slot = first; slot < first + BUCKET; slot++)
       if ((this.places[slot] ?? 0) < (this.places[oldest] ?? 0)) oldest = slot;
     return oldest;
   }
+}
+
+/** Counted from the first one ever begun. */
+function slabNumber(place: number): number {
+  return Math.floor(place / SLAB_BYTES);
 }

@@ -26,6 +26,7 @@ import type {
   SlotUse,
 } from '../ports.js';
 import { readModelFor } from '../statements/compare.js';
+import type { SharedStates } from './sharedStates.js';
 import { packAppended, packState, unpackAppend, type Packed } from './pack.js';
 
 /** The part of the engine's previews that only this side needs. */
@@ -38,6 +39,7 @@ export interface Called {
   readonly engine: Omit<SessionEngine, 'preview'> & { preview(): Promise<Preview> };
   readonly readModel: SessionReadModel;
   readonly replication: SessionReplication;
+  readonly states: SharedStates;
 }
 
 /** A checkpoint whose root is hex: buffers lose their class on the way. */
@@ -59,7 +61,8 @@ export interface PreviewAdded {
 }
 
 /** The calls of one thread; `previews` are the transactions its sessions have open. */
-export function engineCalls({ engine, readModel, replication }: Called, previews: Map<number, Preview>) {
+export function engineCalls(called: Called, previews: Map<number, Preview>) {
+  const { engine, readModel, replication } = called;
   let lastPreview = 0;
   return {
     commit: async (_: AbortSignal, packed: Packed, durable: boolean): Promise<Packed> => {
@@ -96,7 +99,7 @@ export function engineCalls({ engine, readModel, replication }: Called, previews
     },
     previewClose: (_: AbortSignal, id: number) => void previews.delete(id),
     state: (_: AbortSignal, type: string, id: string, version: bigint | null) =>
-      packedState(engine, type, id, version),
+      packedState(called, type, id, version),
     estimateRead: (_: AbortSignal, type: string, ids: Ids, asOf: AsOf | null) =>
       engine.estimateRead(type, ids, asOf),
     countAggregates: (_: AbortSignal, type: string) => engine.countAggregates(type),
@@ -129,13 +132,16 @@ export function engineCalls({ engine, readModel, replication }: Called, previews
 }
 
 async function packedState(
-  engine: Called['engine'],
+  { engine, states }: Called,
   type: string,
   id: string,
   version: bigint | null,
 ): Promise<Packed | null> {
   const now = engine.stateNow(type, id, version);
   const row = now === undefined ? await engine.state(type, id, version) : now;
+  // Asked for again: what was read may have changed meanwhile.
+  const newest = version === null ? engine.stateNow(type, id) : null;
+  if (newest !== undefined && newest !== null) states.publish(newest);
   return row === null ? null : packState(row);
 }
 

@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { Schema } from '../../engine/types.js';
 import type { TlsPair } from '../host.js';
 import type { PlainError } from './errors.js';
+import type { StatesMemory } from './sharedStates.js';
 
 /**
  * `call` is answered once. `open` is answered with the first batch of a stream, `next` with the following one; `end`
@@ -62,6 +63,7 @@ export type News =
 export interface ThreadData {
   readonly slot: number;
   readonly progress: SharedArrayBuffer;
+  readonly states: StatesMemory;
   readonly places: SharedArrayBuffer;
   readonly maxBackends: number;
   readonly authenticationMs: number;

@@ -4,6 +4,7 @@
  */
 import type { Appended } from '../../engine/commit/appended.js';
 import type { Expectation, Fields, NewEvent, StateRow, Writer } from '../../engine/types.js';
+import { setField } from './stateBytes.js';
 
 export type Packed = readonly (string | number | boolean | null)[];
 
@@ -71,9 +72,7 @@ class Taker {
     const fields: Record<string, string | null> = {};
     for (let left = this.number(); left > 0; left--) {
       const [name, value] = [this.text(), this.textOrNull()];
-      // A name a client may send, and that has a meaning of its own.
-      if (name === '__proto__') Object.defineProperty(fields, name, { value, enumerable: true });
-      else fields[name] = value;
+      setField(fields, name, value);
     }
     return fields;
   }

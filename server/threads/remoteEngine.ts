@@ -22,6 +22,7 @@ import type { PlainCheckpoint } from './calls.js';
 import type { NewsReader } from './news.js';
 import { packAppend, unpackAppended, unpackState } from './pack.js';
 import type { Progress } from './shared.js';
+import type { SharedStates } from './sharedStates.js';
 
 /** A session's identity has more to it, which need not travel with each append. */
 function plainWriter({ actor, tokenId, writeLimit }: Writer): Writer {
@@ -40,6 +41,7 @@ export class RemoteEngine implements SessionEngine {
     private readonly client: CallClient,
     private readonly progress: Progress,
     private readonly news: NewsReader,
+    private readonly latest: SharedStates,
     verifierKey: string,
   ) {
     this.tokens = new RemoteTokens(client, news);
@@ -82,9 +84,9 @@ export class RemoteEngine implements SessionEngine {
     return packed === null ? null : unpackState(packed, type, id);
   }
 
-  /** Nothing of the engine's is at hand here. */
-  stateNow(): undefined {
-    return undefined;
+  /** What is at hand here is the latest state. */
+  stateNow(type: string, id: string, version: bigint | null = null): StateRow | undefined {
+    return version === null ? this.latest.find(type, id) : undefined;
   }
 
   states(

@@ -1,4 +1,5 @@
 /** Serves connections on session threads: gives each to the one with the fewest, and replaces a thread that ends. */
+import { randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { Engine } from '../../engine/engine.js';
@@ -12,11 +13,13 @@ import { lend, Returned } from './lent.js';
 import type { Cancel, FromThread, News } from './messages.js';
 import { SessionThread } from './sessionThread.js';
 import { Progress, SharedPlaces } from './shared.js';
+import { SharedStates } from './sharedStates.js';
 
 /** A thread that ends sooner than this after its start is replaced only after as long again. */
 const QUICK_MS = 1000;
 /** Saying goodbye to all its connections takes a thread a second at most. */
 const GOODBYE_MS = 5000;
+const SEEDS = 2 ** 32;
 
 export interface ThreadHostOptions {
   readonly engine: Engine;
@@ -35,6 +38,8 @@ export class ThreadHost implements SessionHost {
   /** null: being replaced. */
   readonly threads: (SessionThread | null)[] = [];
   private readonly progress = new Progress();
+  private readonly statesMemory = SharedStates.memory([randomInt(SEEDS), randomInt(SEEDS)]);
+  private readonly states = new SharedStates(this.statesMemory);
   private readonly places: SharedArrayBuffer;
   private readonly returned = new Returned();
   private readonly unfollow: (() => void)[];
@@ -56,7 +61,8 @@ export class ThreadHost implements SessionHost {
       this.progress.setApplied(readModel.appliedPosition, readModel.appliedRevision);
     applied();
     this.unfollow = [
-      engine.onCommit(({ lastPosition, schema }) => {
+      engine.onCommit(({ lastPosition, schema, states }) => {
+        for (const row of states) this.states.publish(row);
         if (schema !== null) this.tell({ kind: 'schema', schema });
         this.progress.committed = lastPosition;
       }),
@@ -144,6 +150,7 @@ export class ThreadHost implements SessionHost {
       slot,
       {
         progress: this.progress.memory,
+        states: this.statesMemory,
         places: this.places,
         maxBackends,
         authenticationMs,
@@ -155,7 +162,7 @@ export class ThreadHost implements SessionHost {
         revoked: engine.tokens.revokedIds,
         newsCount: this.progress.news,
       },
-      { engine, readModel, replication },
+      { engine, readModel, replication, states: this.states },
       {
         message: (message) => this.receive(thread, message),
         ended: (reason) => this.ended(thread, reason),

@@ -12,6 +12,7 @@ import { RemoteEngine } from './remoteEngine.js';
 import { RemoteReadModel } from './remoteReadModel.js';
 import { RemoteReplication } from './remoteReplication.js';
 import { Progress, SharedPlaces } from './shared.js';
+import { SharedStates } from './sharedStates.js';
 
 function send(message: FromThread): void {
   parentPort?.postMessage(message);
@@ -32,7 +33,7 @@ function serve(data: ThreadData): (message: ToThread) => void {
   const news = new NewsReader(data, progress);
   const readModel = new RemoteReadModel(client, progress, news, data.backend);
   const host = new LocalHost({
-    engine: new RemoteEngine(client, progress, news, data.verifierKey),
+    engine: new RemoteEngine(client, progress, news, new SharedStates(data.states), data.verifierKey),
     readModel,
     replication: new RemoteReplication(client),
     tls: data.tls,

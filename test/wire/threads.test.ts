@@ -1,7 +1,7 @@
 /** What must hold between session threads; that each setting answers alike, the whole suite shows in two of them. */
 import { readdirSync } from 'node:fs';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Listener } from '../../server/listener.js';
 import { Slots } from '../../server/replication/slots.js';
 import { ThreadHost } from '../../server/threads/threadHost.js';
@@ -167,6 +167,35 @@ describe('what one thread was told is known to the other at once', () => {
       ]);
       const { rows } = await second.query("SELECT version, name FROM patient WHERE aggregate_id = 'seen'");
       expect(rows).toEqual([{ version: String(i), name: String(i) }]);
+    }
+  });
+
+  it('a state, without the engine being asked for it', async () => {
+    const { engine } = server.server;
+    const read = async (client: pg.Client, id: string): Promise<unknown[]> => {
+      const text = 'SELECT version, name FROM patient WHERE aggregate_id = $1';
+      return (await client.query<object>({ name: 'one', text, values: [id] })).rows;
+    };
+    const append = (client: pg.Client, name: number): Promise<unknown> =>
+      client.query("INSERT INTO patient EVENTS patient_named (aggregate_id, name) VALUES ('shared', $1)", [
+        name,
+      ]);
+    // By then each thread knows what the statement returns.
+    for (const client of [a, b, a, b]) await read(client, 'shared');
+    const asked = [vi.spyOn(engine, 'state'), vi.spyOn(engine, 'stateNow')];
+    const times = (): number => asked.reduce((sum, spy) => sum + spy.mock.calls.length, 0);
+    try {
+      for (let i = 1; i <= 30; i++) {
+        const [first, second] = i % 2 === 0 ? [a, b] : [b, a];
+        await append(first, i);
+        for (const client of [second, first])
+          expect(await read(client, 'shared')).toEqual([{ version: String(i), name: String(i) }]);
+      }
+      expect(times()).toBe(0);
+      expect(await read(a, 'nobody')).toEqual([]);
+      expect(times()).toBeGreaterThan(0);
+    } finally {
+      for (const spy of asked) spy.mockRestore();
     }
   });
 
