@@ -110,8 +110,10 @@ export class Repository {
   }
 
   /** The part of a head that readers see. @throws DatabaseError XX001 */
-  openState(recordKey: Uint8Array, value: Buffer): PlainState {
-    return readable(() => records.decodeHeadState(this.names, this.sealer.openBriefly(recordKey, value)));
+  openState(recordKey: Uint8Array, value: Buffer, whose?: Name): PlainState {
+    const open = (): PlainState =>
+      records.decodeHeadState(this.names, this.sealer.openBriefly(recordKey, value));
+    return readable(open, whose);
   }
 
   /** @param whose the name it was asked for by, for the error. @throws DatabaseError XX001 */

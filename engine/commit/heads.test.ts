@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Catalogue } from '../catalogue.js';
 import { createKeyring, openKeyring } from '../crypto/keyring.js';
 import { Engine } from '../engine.js';
@@ -90,4 +90,25 @@ test('are as of the last commit, also after they were crowded out and when a rea
   expect(fresh.known('patient', 'p-0')).toMatchObject({ state: { ward: 'committed meanwhile' } });
   for (let i = 1; i < COUNT; i++) await fresh.get('patient', `p-${i}`);
   expect(fresh.known('patient', 'p-0')).toMatchObject({ state: { ward: 'committed meanwhile' } });
+});
+
+test('what is only read is as of the last commit too, and pushes out nothing that is written to', async () => {
+  const heads = newHeads();
+  expect(heads.knownState('patient', 'p-0')).toBeUndefined();
+  for (let i = COUNT - 1; i >= 0; i--) await heads.get('patient', `p-${i}`);
+  const first = await heads.get('patient', 'p-0');
+  if (first === null) throw new Error('p-0 is not there');
+  heads.committed(...moved(first, 'another ward'));
+  const opened = vi.spyOn(repository, 'openHead');
+  for (let i = 1; i < COUNT; i++)
+    expect(heads.knownState('patient', `p-${i}`)).toMatchObject({
+      id: `p-${i}`,
+      state: { ward: `ward ${i}` },
+    });
+  expect(heads.knownState('patient', 'p-0')).toMatchObject({ version: 2, state: { ward: 'another ward' } });
+  expect(heads.known('patient', 'p-0')).toMatchObject({ version: 2, state: { ward: 'another ward' } });
+  expect(opened).not.toHaveBeenCalled();
+  opened.mockRestore();
+  expect(heads.knownState('patient', 'p-none')).toBeUndefined();
+  expect(heads.knownState('nothing', 'p-0')).toBeUndefined();
 });

@@ -7,7 +7,7 @@ import type { Catalogue } from '../catalogue.js';
 import { AGG_BYTES, Prefix, plainKey } from '../codec/keys.js';
 import { PackedRecords } from '../packed.js';
 import { RecentMap } from '../recent.js';
-import type { Head, Repository } from '../repository.js';
+import type { Head, PlainState, Repository } from '../repository.js';
 import { headName } from './stage.js';
 
 /**
@@ -32,7 +32,7 @@ interface Found {
 }
 
 /** Two names may share a place (see Attempt.append): then the asked for one is not stored. */
-function isOf(head: Head, { type, id }: Name): boolean {
+function isOf(head: Name, { type, id }: Name): boolean {
   return head.id === id && head.type === type;
 }
 
@@ -57,12 +57,25 @@ export class Heads {
     return this.open.get(headName(type, id)) ?? this.find({ type, id }).head;
   }
 
+  /**
+   * What readers see of it, if it is in memory. Of a sealed record only that is opened, and not kept as an object:
+   * what is only read must not push out what is written to.
+   */
+  knownState(type: string, id: string): PlainState | undefined {
+    const open = this.open.get(headName(type, id));
+    if (open !== undefined) return open;
+    const agg = this.place({ type, id });
+    const record = agg === null ? null : this.packed.get(agg);
+    if (agg === null || record === null) return undefined;
+    const state = this.repository.openState(plainKey(Prefix.head, agg), record, { type, id });
+    return isOf(state, { type, id }) ? state : undefined;
+  }
+
   /** The head, if it is in memory, and else its place in the store; null for a type there is not. */
   find(whose: Name): Found {
     const open = this.open.get(headName(whose.type, whose.id));
     if (open !== undefined) return { head: open, agg: open.agg };
-    const number = this.catalogue().typeNumber(whose.type);
-    const agg = number === null ? null : this.repository.index.aggregate(number, whose.type, whose.id);
+    const agg = this.place(whose);
     return { head: agg === null ? undefined : this.unpack(agg, whose), agg };
   }
 
@@ -91,6 +104,11 @@ export class Heads {
     this.open.set(name, head);
     this.packed.set(head.agg, record);
     this.reading.delete(name);
+  }
+
+  private place({ type, id }: Name): Buffer | null {
+    const number = this.catalogue().typeNumber(type);
+    return number === null ? null : this.repository.index.aggregate(number, type, id);
   }
 
   private unpack(agg: Buffer, whose: Name): Head | undefined {

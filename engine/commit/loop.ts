@@ -9,7 +9,7 @@ import { encodeGroup, type Progress } from '../codec/records.js';
 import { DatabaseError, SqlState } from '../errors.js';
 import { maximumPayloadBytes, type CommitLog } from '../log/log.js';
 import { toStateRow } from '../rows.js';
-import type { Head, Repository } from '../repository.js';
+import type { Head, PlainState, Repository } from '../repository.js';
 import type { CommittedGroup, NewEvent, Writer } from '../types.js';
 import { encodeGroupEntries } from './encode.js';
 import { Heads } from './heads.js';
@@ -79,6 +79,11 @@ export class CommitLoop {
   /** The head of an aggregate as of the last commit, if it is in memory. */
   knownHead(type: string, id: string): Head | undefined {
     return this.heads.known(type, id);
+  }
+
+  /** What readers see of it, if it is in memory. */
+  knownState(type: string, id: string): PlainState | undefined {
+    return this.heads.knownState(type, id);
   }
 
   /** The head of an aggregate as of the last commit. */
