@@ -16,7 +16,7 @@ function hex(hashes: readonly Uint8Array[]): string[] {
 /** Hashes of the subtrees RFC 6962's recursion asks for, over leaves in memory. */
 function leafRange(leaves: readonly Buffer[]): (start: number, end: number) => Promise<Buffer> {
   return (start, end) => {
-    let frontier: Frontier = [];
+    let frontier: Frontier = '';
     for (let i = start; i < end; i++)
       frontier = appendLeaf(frontier, i - start, leaves[i] ?? Buffer.alloc(32));
     return Promise.resolve(frontierRoot(frontier));

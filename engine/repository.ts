@@ -314,7 +314,7 @@ export class Repository {
 
   async progress(): Promise<records.Progress> {
     const value = await this.store.get(PROGRESS);
-    if (value === null) return { sequence: 0, position: 0, recordedAt: 0, frontier: [] };
+    if (value === null) return { sequence: 0, position: 0, recordedAt: 0, frontier: '' };
     return records.decodeProgress(this.unseal(PROGRESS, value));
   }
 }

@@ -64,7 +64,7 @@ async function leaves(): Promise<Buffer[]> {
 }
 
 function rootOf(hashes: readonly Buffer[]): Buffer {
-  let frontier: readonly Buffer[] = [];
+  let frontier = '';
   hashes.forEach((hash, i) => (frontier = appendLeaf(frontier, i, hash)));
   return frontierRoot(frontier);
 }

@@ -19,7 +19,7 @@ export class StoreTree {
 
   /** MTH over the first `size` appends. */
   root(size: number): Promise<Buffer> {
-    return size === 0 ? Promise.resolve(frontierRoot([])) : this.range(0, size);
+    return size === 0 ? Promise.resolve(frontierRoot('')) : this.range(0, size);
   }
 
   /** The same from the leaves alone, where a stored node may be damaged. */
@@ -47,7 +47,7 @@ export class StoreTree {
   }
 
   private async fromNodes(level: number, index: number): Promise<Buffer> {
-    let frontier: Frontier = [];
+    let frontier: Frontier = '';
     for (let i = 0; i < TILE; i++)
       frontier = appendLeaf(frontier, i, await this.node(level - TILE_LEVELS, index * TILE + i));
     return frontierRoot(frontier);
@@ -83,7 +83,7 @@ export class StoreTree {
   }
 
   private async fromLeaves(start: number, end: number): Promise<Buffer> {
-    let frontier: Frontier = [];
+    let frontier: Frontier = '';
     let count = 0;
     for await (const { leaf } of this.repository.positions.scan(start + 1, end))
       frontier = appendLeaf(frontier, count++, leaf);

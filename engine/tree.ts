@@ -1,6 +1,10 @@
 /**
  * The right edge of an append-only RFC 6962 tree: the roots of its perfect subtrees, largest first (one per set bit
  * of the size). Appending touches only these, so the cost does not grow with the tree.
+ *
+ * A frontier is kept as one string with a character for each byte. Hundreds of thousands are kept with the heads of
+ * aggregates; as buffers each hash took 250 bytes, or else a share of a larger piece of memory that a single hash which
+ * lives long keeps as a whole.
  */
 import { sha256 } from './crypto/hash.js';
 
@@ -18,45 +22,21 @@ export function hashNode(left: Buffer, right: Buffer, to?: Buffer): Buffer {
 
 const EMPTY_ROOT = sha256(Buffer.alloc(0));
 
-export type Frontier = readonly Buffer[];
-
-/** Called for each perfect subtree that an append completes: level (0 = leaf), index at that level, hash. */
-export type NodeListener = (level: number, index: number, hash: Buffer) => void;
+/** 32 characters (latin1) for each hash. */
+export type Frontier = string;
 
 /**
- * A hash in memory of its own. Frontiers are kept with the heads of aggregates, and a large subtree's root for as long
- * as it takes to fill another one: as a view it would keep all that was cut from the same piece of memory, 8 KB.
+ * Called for each perfect subtree that an append completes: level (0 = leaf), index at that level, hash. The hash is
+ * valid during the call, which must not work on trees itself.
  */
-export function ownHash(hash: Uint8Array): Buffer {
-  const own = Buffer.alloc(HASH_BYTES);
-  own.set(hash);
-  return own;
-}
-
-/** The frontier of the tree with one leaf more. `size` is the tree's size before. */
-export function appendLeaf(frontier: Frontier, size: number, leaf: Buffer, onNode?: NodeListener): Buffer[] {
-  const next = frontier.slice();
-  let hash = leaf;
-  let index = size;
-  let level = 0;
-  while (index % 2 === 1) {
-    const left = next.pop();
-    if (left === undefined) throw new Error('frontier and size disagree');
-    hash = hashNode(left, hash);
-    index = (index - 1) / 2;
-    level++;
-    onNode?.(level, index, hash);
-  }
-  next.push(ownHash(hash));
-  return next;
-}
+export type NodeListener = (level: number, index: number, hash: Buffer) => void;
 
 /** Of a tree whose size is a safe integer. */
 const FRONTIER_MAX = 53;
 
 /**
- * A tree that only grows: what appendLeaf gives, with its right edge in one piece of memory, for whoever builds large
- * trees, or many one after the other. What it hands out is valid until the next call.
+ * A tree that only grows, with its right edge in one piece of memory, for whoever builds large trees, or many one after
+ * the other. What it hands out is valid until the next call.
  */
 export class GrowingTree {
   private readonly bytes = Buffer.alloc((FRONTIER_MAX + 1) * HASH_BYTES);
@@ -70,11 +50,23 @@ export class GrowingTree {
     this.size = 0;
   }
 
+  /** Goes on from a frontier. `size` is the size of its tree. */
+  load(frontier: Frontier, size: number): void {
+    if (frontier.length > FRONTIER_MAX * HASH_BYTES) throw new Error('a frontier is too long');
+    this.depth = this.bytes.write(frontier, 'latin1') / HASH_BYTES;
+    this.size = size;
+  }
+
+  get frontier(): Frontier {
+    return this.bytes.toString('latin1', 0, this.depth * HASH_BYTES);
+  }
+
   add(leaf: Buffer, onNode?: NodeListener): void {
     this.slot(this.depth++).set(leaf);
     let index = this.size++;
     let level = 0;
     while (index % 2 === 1) {
+      if (this.depth < 2) throw new Error('frontier and size disagree');
       const left = this.slot(this.depth - 2);
       hashNode(left, this.slot(this.depth - 1), left);
       this.depth--;
@@ -97,10 +89,18 @@ export class GrowingTree {
   }
 }
 
+/** Where all frontiers are worked on. */
+const edge = new GrowingTree();
+
+/** The frontier of the tree with one leaf more. `size` is the tree's size before. */
+export function appendLeaf(frontier: Frontier, size: number, leaf: Buffer, onNode?: NodeListener): Frontier {
+  edge.load(frontier, size);
+  edge.add(leaf, onNode);
+  return edge.frontier;
+}
+
 /** MTH of the tree. */
 export function frontierRoot(frontier: Frontier): Buffer {
-  let root = frontier[frontier.length - 1];
-  if (root === undefined) return EMPTY_ROOT;
-  for (let i = frontier.length - 2; i >= 0; i--) root = hashNode(frontier[i] ?? root, root);
-  return root;
+  edge.load(frontier, 0);
+  return Buffer.from(edge.root());
 }

@@ -88,6 +88,13 @@ export class ByteWriter {
     return this.bytes(value);
   }
 
+  /** A byte for each character, without their number. */
+  latin1(value: string): this {
+    const at = this.reserve(value.length);
+    this.buffer.write(value, at, 'latin1');
+    return this;
+  }
+
   /** UTF-8 without its length. */
   rawText(value: string): this {
     // Room for the longest UTF-8 form, so that the text is walked once.
@@ -226,6 +233,12 @@ export class ByteReader {
   rawText(size: number): string {
     const at = this.advance(size);
     return this.buffer.toString('utf8', at, at + size);
+  }
+
+  /** `size` bytes, a character for each. */
+  latin1(size: number): string {
+    const at = this.advance(size);
+    return this.buffer.toString('latin1', at, at + size);
   }
 
   restText(): string {

@@ -10,7 +10,7 @@ const bytes = (length: number): fc.Arbitrary<Buffer> =>
 const some = fc.uint8Array({ maxLength: 80 }).map((b) => Buffer.from(b));
 const text = fc.string({ unit: 'grapheme' });
 const n = fc.maxSafeNat();
-const frontier = fc.array(bytes(32), { maxLength: 60 });
+const frontier = fc.array(bytes(32), { maxLength: 53 }).map((all) => Buffer.concat(all).toString('latin1'));
 
 const fields = fc.dictionary(
   fc.string({ minLength: 1 }).filter((name) => name !== '__proto__'),
@@ -68,15 +68,6 @@ describe('records read back as they were written', () => {
   roundTrip('head', head, encodeHead, read(records.decodeHead));
   roundTrip('snapshot', snapshot, named(records.encodeSnapshot), read(records.decodeSnapshot));
   roundTrip('progress', progress, records.encodeProgress, records.decodeProgress);
-
-  test('of a head the hashes in memory of their own, since heads are kept long', () => {
-    fc.assert(
-      fc.property(head, (value) => {
-        const { frontier: edge } = records.decodeHead(names, encodeHead(value));
-        expect(edge.map(({ buffer }) => buffer.byteLength)).toEqual(value.frontier.map(() => 32));
-      }),
-    );
-  });
 
   test('of a head also parts: whose it is, and what readers see', () => {
     fc.assert(
@@ -145,7 +136,7 @@ describe('truncated records are data corruption', () => {
     ],
     [
       'head',
-      () => encodeHead({ ...first(head), frontier: [Buffer.alloc(32)], state: { a: 'b' } }),
+      () => encodeHead({ ...first(head), frontier: '\0'.repeat(32), state: { a: 'b' } }),
       (b) => records.decodeHead(names, b),
     ],
     [

@@ -5,7 +5,7 @@
  * What an encode function returns is a view that is valid until the next call of an encode function.
  */
 import { DatabaseError, SqlState } from '../errors.js';
-import { ownHash, type Frontier } from '../tree.js';
+import type { Frontier } from '../tree.js';
 import type { Fields } from '../types.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { readFields, writeFields } from './fields.js';
@@ -92,7 +92,7 @@ export function encodeHead(names: Names, key: Uint8Array, head: Omit<HeadRecord,
     .time(head.createdAt)
     .time(head.updatedAt)
     .u8(head.archived ? 1 : 0);
-  writeHashes(head.frontier);
+  writeFrontier(head.frontier);
   writeFields(writer, names, head.state);
   return writer.take();
 }
@@ -109,7 +109,7 @@ export function decodeHead(names: Names, bytes: Buffer): HeadRecord {
     createdAt: r.time(),
     updatedAt: r.time(),
     archived: r.u8() === 1,
-    frontier: readHashes(r),
+    frontier: readFrontier(r),
     state: readFields(r, names),
   };
 }
@@ -135,13 +135,12 @@ export function decodeHeadState(names: Names, bytes: Buffer): Omit<HeadRecord, '
   return { type, id, version, position, createdAt, updatedAt, archived, state: readFields(r, names) };
 }
 
-function writeHashes(hashes: Frontier): void {
-  writer.u8(hashes.length);
-  for (const hash of hashes) writer.bytes(hash);
+function writeFrontier(frontier: Frontier): void {
+  writer.u8(frontier.length / HASH_BYTES).latin1(frontier);
 }
 
-function readHashes(r: ByteReader): Buffer[] {
-  return Array.from({ length: r.u8() }, () => ownHash(r.bytes(HASH_BYTES)));
+function readFrontier(r: ByteReader): Frontier {
+  return r.latin1(r.u8() * HASH_BYTES);
 }
 
 /** State at a version that AS OF starts from; times so that a fold can go on from it. */
@@ -217,7 +216,7 @@ export interface Progress {
 
 export function encodeProgress(progress: Progress): Buffer {
   writer.varint(progress.sequence).varint(progress.position).time(progress.recordedAt);
-  writeHashes(progress.frontier);
+  writeFrontier(progress.frontier);
   return writer.take();
 }
 
@@ -227,7 +226,7 @@ export function decodeProgress(bytes: Buffer): Progress {
     sequence: r.varint(),
     position: r.varint(),
     recordedAt: r.time(),
-    frontier: readHashes(r),
+    frontier: readFrontier(r),
   };
 }
 

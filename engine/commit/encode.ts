@@ -26,7 +26,7 @@ export function encodeGroupEntries(
   recordedAt: number,
 ): EncodedGroup {
   const entries: Entry[] = [];
-  let frontier = before.frontier.slice();
+  let { frontier } = before;
   let position = before.position;
   let run: Omit<LogEntry, 'position' | 'recordedAt'>[] = [];
   const endRun = (): void => {

@@ -229,7 +229,7 @@ class Attempt {
       createdAt: before?.createdAt ?? this.recordedAt,
       updatedAt: this.recordedAt,
       archived: before?.archived ?? false,
-      frontier: appendLeaf(before?.frontier ?? [], stored.version - 1, leaf),
+      frontier: appendLeaf(before?.frontier ?? '', stored.version - 1, leaf),
       state: applyEvent(before?.state ?? {}, event.payload),
     };
     const staged: Staged = { stored, givenId, leaf, head, internal };

@@ -14,7 +14,7 @@ const inner = Buffer.alloc(BLOCK + SHORT);
 const outer = Buffer.alloc(BLOCK + DIGEST);
 const innerDigest = outer.subarray(BLOCK);
 
-/** 32 bytes, by default a view of memory shared with others: see ownHash for what is kept. @param digest where they go */
+/** 32 bytes. @param digest where they go; by default a view of memory that others share, so not to be kept long */
 export function sha256(data: Uint8Array, digest: Buffer = Buffer.allocUnsafe(DIGEST)): Buffer {
   if (data.length > SHORT) digest.set(hash('sha256', data, 'buffer'));
   else sodium.crypto_hash_sha256(digest, data);

@@ -104,7 +104,7 @@ const leafOf = (i: number): Buffer => leaves[i] ?? Buffer.alloc(0);
 
 /** As the server makes it: from frontiers. */
 function range(start: number, end: number): Promise<Buffer> {
-  let frontier: Frontier = [];
+  let frontier: Frontier = '';
   for (let i = start; i < end; i++) frontier = appendLeaf(frontier, i - start, leafOf(i));
   return Promise.resolve(frontierRoot(frontier));
 }

@@ -105,7 +105,7 @@ class Insider {
 
   /** Makes head and total order what the altered events give; returns the leaves of the whole store. */
   async repairAggregate(): Promise<Buffer[]> {
-    let frontier: Frontier = [];
+    let frontier: Frontier = '';
     let state: Fields = {};
     const leaves = new Map<number, Buffer>();
     for await (const stored of this.repository.scanEvents(await this.head(), 1, VICTIM_VERSIONS)) {
@@ -130,11 +130,11 @@ class Insider {
 
   /** Makes the store's tree what the leaves give. */
   async repairTree(leaves: readonly Buffer[]): Promise<void> {
-    let frontier: Frontier = [];
+    let frontier: Frontier = '';
     const nodes: { level: number; index: number; hash: Buffer }[] = [];
     leaves.forEach((leaf, i) => {
       frontier = appendLeaf(frontier, i, leaf, (level, index, hash) => {
-        if (level % 8 === 0) nodes.push({ level, index, hash });
+        if (level % 8 === 0) nodes.push({ level, index, hash: Buffer.from(hash) });
       });
     });
     for (const { level, index, hash } of nodes)
