@@ -132,7 +132,7 @@ ${options.quick ? '\n**A quick run: it shows that the suite works, not how fast 
 | versions | ${versions.join('; ')} |
 | EventfulDB | as it ships: a commit is answered after fdatasync of its log; data on this disk; its read model in memory and not synced, since it is derived |
 | PostgreSQL | ${options.pgUrl === null ? `the same binaries EventfulDB embeds, data on the same disk; ${settings.join(', ')}` : 'given by --pg-url, settings unknown'} |${results.others.map((other) => `\n${otherLine(other)}`).join('')}
-| client | pgbench, \`-M prepared\`, TCP loopback without TLS to either side; ${options.rounds} rounds after a warm-up (${FRESH_WARM_UPS} runs of each side where d and a find servers that have just started, else one), sides in turn, ${options.seconds} s per run (node pg ${columnSeconds(options)} s). Comparisons of session threads, which have no target, get ${THREAD_ROUNDS_MAX} rounds at most; what takes minutes gets fewer, and its table says how many |
+| client | pgbench, \`-M prepared\`, TCP loopback without TLS to either side; ${options.rounds} rounds after a warm-up (${FRESH_WARM_UPS} runs of each side where d and a find servers that have just started, and with session threads; else one), sides in turn, ${options.seconds} s per run (node pg ${columnSeconds(options)} s). Comparisons of session threads, which have no target, get ${THREAD_ROUNDS_MAX} rounds at most; what takes minutes gets fewer, and its table says how many |
 
 A ratio is the median of the ratios of each round, with the least and the most behind it. Client and servers share the cores;
 "client" in a table is the share of all cores the load client took, "stolen" what the hypervisor gave to other machines; a run that lost more

@@ -2,7 +2,7 @@
 import { byPgbench } from './contenders.js';
 import { AGGREGATES, clientsText, type Context } from './context.js';
 import { fill } from '../load/fill.js';
-import { interleave, ratio, type Row } from '../measure.js';
+import { FRESH_WARM_UPS, interleave, ratio, type Row } from '../measure.js';
 import { EventfulPeer } from '../peers/eventful.js';
 import { execute } from '../peers/login.js';
 import { EVENTFUL_SCHEMA } from '../peers/schema.js';
@@ -48,10 +48,9 @@ export async function threadRows(
         const contenders = started.map(({ threads, peer }) =>
           byPgbench({ ...peers, eventful: peer }, 'eventful', text, job, sideOf(threads)),
         );
-        const [without, ...others] = await interleave(
-          contenders,
-          Math.min(options.rounds, THREAD_ROUNDS_MAX),
-        );
+        const rounds = Math.min(options.rounds, THREAD_ROUNDS_MAX);
+        // Each thread compiles for itself, and gets a part of the work.
+        const [without, ...others] = await interleave(contenders, rounds, FRESH_WARM_UPS);
         if (without === undefined) continue;
         rows.push({
           label: `${label}, ${clientsText(clients)}`,
