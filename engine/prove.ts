@@ -7,7 +7,7 @@ import type { EventProof } from './proofs/verifier.js';
 import type { Head, Repository, StoredEvent } from './repository.js';
 import { leafOf } from './rows.js';
 import type { StoreTree } from './storeTree.js';
-import { appendLeaf, frontierRoot, type Frontier } from './tree.js';
+import { GrowingTree } from './tree.js';
 
 function hex(hashes: readonly Uint8Array[]): string[] {
   return hashes.map((hash) => Buffer.from(hash).toString('hex'));
@@ -16,10 +16,9 @@ function hex(hashes: readonly Uint8Array[]): string[] {
 /** Hashes of the subtrees RFC 6962's recursion asks for, over leaves in memory. */
 function leafRange(leaves: readonly Buffer[]): (start: number, end: number) => Promise<Buffer> {
   return (start, end) => {
-    let frontier: Frontier = '';
-    for (let i = start; i < end; i++)
-      frontier = appendLeaf(frontier, i - start, leaves[i] ?? Buffer.alloc(32));
-    return Promise.resolve(frontierRoot(frontier));
+    const tree = new GrowingTree();
+    for (let i = start; i < end; i++) tree.add(leaves[i] ?? Buffer.alloc(32));
+    return Promise.resolve(Buffer.from(tree.root()));
   };
 }
 

@@ -4,7 +4,7 @@ import { DatabaseError, SqlState } from './errors.js';
 import { consistencyPath, inclusionPath, splitPoint } from './proofs/merkle.js';
 import type { Repository } from './repository.js';
 import { TILE, TILE_LEVELS, Tiles } from './tiles.js';
-import { appendLeaf, frontierRoot, hashNode, type Frontier } from './tree.js';
+import { frontierRoot, GrowingTree, hashNode } from './tree.js';
 
 function isPowerOfTwo(n: number): boolean {
   return Number.isInteger(Math.log2(n));
@@ -47,10 +47,9 @@ export class StoreTree {
   }
 
   private async fromNodes(level: number, index: number): Promise<Buffer> {
-    let frontier: Frontier = '';
-    for (let i = 0; i < TILE; i++)
-      frontier = appendLeaf(frontier, i, await this.node(level - TILE_LEVELS, index * TILE + i));
-    return frontierRoot(frontier);
+    const tree = new GrowingTree();
+    for (let i = 0; i < TILE; i++) tree.add(await this.node(level - TILE_LEVELS, index * TILE + i));
+    return Buffer.from(tree.root());
   }
 
   /** RFC 6962 inclusion path of position `index + 1` in the tree of `size`. */
@@ -83,12 +82,10 @@ export class StoreTree {
   }
 
   private async fromLeaves(start: number, end: number): Promise<Buffer> {
-    let frontier: Frontier = '';
-    let count = 0;
-    for await (const { leaf } of this.repository.positions.scan(start + 1, end))
-      frontier = appendLeaf(frontier, count++, leaf);
-    if (count !== end - start)
+    const tree = new GrowingTree();
+    for await (const { leaf } of this.repository.positions.scan(start + 1, end)) tree.add(leaf);
+    if (tree.size !== end - start)
       throw new DatabaseError(SqlState.dataCorrupted, `positions ${start + 1} to ${end} are not all there`);
-    return frontierRoot(frontier);
+    return Buffer.from(tree.root());
   }
 }
