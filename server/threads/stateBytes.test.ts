@@ -42,6 +42,14 @@ it('what stands between type and id is told apart', () => {
   expect(readState(bytes, length, 'ab', 'c')?.version).toBe(1n);
 });
 
+it('an id is not taken for one that goes on as the first field does', () => {
+  const bytes = Buffer.alloc(8192);
+  const row = { version: 1n, position: 1n, createdAt: 0n, updatedAt: 0n, archived: false };
+  const length =
+    writeState({ ...row, aggregateType: 'a', aggregateId: 'b', fields: { name: 'x' } }, bytes) ?? -1;
+  expect(readState(bytes, length, 'a', 'bname')).toBeUndefined();
+});
+
 it('a state that may not fit is not written', () => {
   const row = {
     aggregateType: 'a',

@@ -45,7 +45,9 @@ export function readState(from: Buffer, length: number, type: string, id: string
   const textAt = LENGTHS_AT + 4 + count * 4;
   const text = from.toString('utf8', textAt, length);
   let at = type.length + id.length;
-  if (from.readUInt16LE(LENGTHS_AT) !== type.length || text.slice(0, at) !== type + id) return undefined;
+  const cutAlike =
+    from.readUInt16LE(LENGTHS_AT) === type.length && from.readUInt16LE(LENGTHS_AT + 2) === id.length;
+  if (!cutAlike || text.slice(0, at) !== type + id) return undefined;
   const fields: Record<string, string | null> = {};
   for (let lengthAt = LENGTHS_AT + 4; lengthAt < textAt; lengthAt += 4) {
     const nameEnd = at + from.readUInt16LE(lengthAt);

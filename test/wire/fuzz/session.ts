@@ -12,6 +12,13 @@ import type { Random } from './random.js';
 
 const ANSWER_MS = 30_000;
 const RETRY_MS = 3000;
+/** Internal errors that PostgreSQL itself answers with. */
+const OF_POSTGRESQL = [
+  // A Parse with the number of a type that does not exist.
+  'cache lookup failed for type',
+  // FETCH from a portal that Bind made of a statement without rows.
+  'unsupported portal strategy',
+];
 /** Every message a server may send to a client. */
 const KNOWN = new Set([...'RSKZTDCEINtns123GHdcAv'].map((letter) => letter.charCodeAt(0)));
 
@@ -107,9 +114,8 @@ class Answers {
     for (const letter of 'SVCM')
       if ((fields.get(letter) ?? '') === '') this.fault(`a report without ${letter}`);
     const message = fields.get('M') ?? '';
-    // What PostgreSQL says to a Parse with the number of a type that does not exist.
-    const noType = message.startsWith('cache lookup failed for type');
-    if (!/^[0-9A-Z]{5}$/.test(sqlstate) || (sqlstate.startsWith('XX') && !noType))
+    const internal = sqlstate.startsWith('XX') && !OF_POSTGRESQL.some((start) => message.startsWith(start));
+    if (!/^[0-9A-Z]{5}$/.test(sqlstate) || internal)
       this.fault(`SQLSTATE ${sqlstate}: ${message}`);
   }
 }
