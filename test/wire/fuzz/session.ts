@@ -115,8 +115,7 @@ class Answers {
       if ((fields.get(letter) ?? '') === '') this.fault(`a report without ${letter}`);
     const message = fields.get('M') ?? '';
     const internal = sqlstate.startsWith('XX') && !OF_POSTGRESQL.some((start) => message.startsWith(start));
-    if (!/^[0-9A-Z]{5}$/.test(sqlstate) || internal)
-      this.fault(`SQLSTATE ${sqlstate}: ${message}`);
+    if (!/^[0-9A-Z]{5}$/.test(sqlstate) || internal) this.fault(`SQLSTATE ${sqlstate}: ${message}`);
   }
 }
 
