@@ -1,7 +1,7 @@
 /** The memory in which PackedRecords (packed.ts) lie: one thread's own, or shared by several. */
 
 export const SLAB_BYTES = 4 * 1024 * 1024;
-/** For each so many bytes the index has a place: half of what a small record takes, so that few buckets are full. */
+/** For each so many bytes the index has a place: half of what a small head takes, so that few buckets are full. */
 const BYTES_PER_PLACE = 128;
 const PLACES_PER_BUCKET = 8;
 
@@ -17,15 +17,21 @@ export interface PackedMemory {
   newestSlab: number;
 }
 
-function sizesFor(capacity: number): { readonly slabCount: number; readonly buckets: number } {
+function sizesFor(
+  capacity: number,
+  bytesPerPlace = BYTES_PER_PLACE,
+): { readonly slabCount: number; readonly buckets: number } {
   const slabCount = Math.max(2, Math.ceil(capacity / SLAB_BYTES));
-  const places = (slabCount * SLAB_BYTES) / BYTES_PER_PLACE;
+  const places = (slabCount * SLAB_BYTES) / bytesPerPlace;
   return { slabCount, buckets: 2 ** Math.ceil(Math.log2(places / PLACES_PER_BUCKET)) };
 }
 
-/** Slabs are made when they are first written. @param capacity in bytes, rounded up to whole slabs */
-export function privateMemory(capacity: number): PackedMemory {
-  const { slabCount, buckets } = sizesFor(capacity);
+/**
+ * Slabs are made when they are first written.
+ * @param capacity in bytes, rounded up to whole slabs @param bytesPerPlace half of what there is of a key
+ */
+export function privateMemory(capacity: number, bytesPerPlace?: number): PackedMemory {
+  const { slabCount, buckets } = sizesFor(capacity, bytesPerPlace);
   const slabs: Buffer[] = [];
   return {
     slabCount,

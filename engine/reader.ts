@@ -70,13 +70,10 @@ export class Reader {
 
   /** As `state` where everything needed is in memory; undefined where it is not. */
   stateNow(type: string, id: string, version: bigint | null = null): StateRow | null | undefined {
-    const state = version === null ? this.loop.knownState(type, id) : this.versionNow(type, id, version);
+    const known = this.loop.known(type, id);
+    if (known === undefined) return undefined;
+    const state = version === null ? known.state : this.lookBack.known(known, Number(version));
     return state === null || state === undefined ? state : toStateRow(state);
-  }
-
-  private versionNow(type: string, id: string, version: bigint): PlainState | null | undefined {
-    const head = this.loop.knownHead(type, id);
-    return head === undefined ? undefined : this.lookBack.known(head, Number(version));
   }
 
   /**

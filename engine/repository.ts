@@ -13,6 +13,7 @@ import { Dictionary } from './dictionary.js';
 import { DatabaseError, SqlState } from './errors.js';
 import type { LeafParts } from './hashes.js';
 import { HeadScans } from './headScans.js';
+import { RecentEvents } from './recentEvents.js';
 import { RecentMap } from './recent.js';
 import { Positions } from './positions.js';
 import type { Entry, StoredEntry } from './store/store.js';
@@ -38,6 +39,12 @@ export interface Head extends Identity, Omit<records.HeadRecord, 'key'> {}
 /** A state without what only the commit loop needs of a head. */
 export type PlainState = Omit<Head, 'agg' | 'key' | 'frontier'>;
 
+/** The latest state of an aggregate, and its place in the store. */
+export interface Placed {
+  readonly agg: Buffer;
+  readonly state: PlainState;
+}
+
 /** An event as stored, opened. */
 export interface StoredEvent extends LeafParts {
   readonly agg: Buffer;
@@ -54,6 +61,7 @@ export class Repository {
   readonly dictionary: Dictionary;
   readonly positions: Positions;
   readonly scans: HeadScans;
+  readonly recentEvents = new RecentEvents();
   private readonly sealer: Sealer;
   private readonly identities = new RecentMap<string, Identity>(IDENTITY_CACHE);
 
@@ -135,7 +143,10 @@ export class Repository {
 
   // Events
 
-  /** @param givenId null when the event's id was drawn */
+  /**
+   * The event sealed; what it says is kept in memory beside, where nobody looks for it before its head is committed.
+   * @param givenId null when the event's id was drawn
+   */
   eventEntry(event: StoredEvent, givenId: Buffer | null): Entry {
     const key = versionKey(Prefix.event, event.agg, event.version);
     const { position, eventType, actor, recordedAt, metadata, fields } = event;
@@ -148,6 +159,7 @@ export class Repository {
       metadata,
       fields,
     });
+    this.recentEvents.add(event.agg, event.version, plain);
     return { key, value: this.sealer.sealOwn(key, event.key, plain) };
   }
 
@@ -194,26 +206,39 @@ export class Repository {
     );
   }
 
-  /** A snapshot, if asked for, and the events of versions `from` through `to`, in one read. */
+  /** What the events of versions `from` through `to` changed, if all of them are in memory. */
+  recentChanges(agg: Buffer, from: number, to: number): records.Change[] | null {
+    const kept = this.recentEvents.range(agg, from, to);
+    return kept === null ? null : kept.map((plain, i) => records.decodeChange(this.names, from + i, plain));
+  }
+
+  /**
+   * A snapshot, if asked for, and what the events of versions `from` through `to` changed, in one read of the store;
+   * null for what is not there.
+   */
   async segment(
     identity: Identity,
     snapshotVersion: number | null,
     from: number,
     to: number,
-  ): Promise<{ snapshot: records.SnapshotRecord | null; events: (StoredEvent | null)[] }> {
+  ): Promise<{ snapshot: records.SnapshotRecord | null; changes: (records.Change | null)[] }> {
     const { agg } = identity;
     const keys: Buffer[] = [];
     for (let version = from; version <= to; version++) keys.push(versionKey(Prefix.event, agg, version));
     const snapshotKey = snapshotVersion === null ? null : versionKey(Prefix.snapshot, agg, snapshotVersion);
     const values = await this.store.getMany(snapshotKey === null ? keys : [...keys, snapshotKey]);
     const sealed = snapshotKey === null ? null : (values.pop() ?? null);
+    // What was appended meanwhile is newer, and nothing older may come behind it.
+    const isKept = this.recentEvents.newest(agg) < to;
+    const change = (value: Buffer, version: number): records.Change => {
+      const plain = this.sealer.openOwn(versionKey(Prefix.event, agg, version), identity.key, value);
+      if (isKept) this.recentEvents.add(agg, version, plain);
+      return records.decodeChange(this.names, version, plain);
+    };
     return {
       snapshot:
         snapshotKey === null || sealed === null ? null : this.openSnapshotWith(identity, snapshotKey, sealed),
-      events: values.map((value, i) => {
-        const key = keys[i];
-        return value === null || key === undefined ? null : this.openEventWith(identity, key, value);
-      }),
+      changes: values.map((value, i) => (value === null ? null : change(value, from + i))),
     };
   }
 

@@ -57,6 +57,23 @@ export function decodeEvent(names: Names, bytes: Buffer): EventRecord {
   return { position, recordedAt, eventType, actor, givenId, metadata, fields: readFields(r, names) };
 }
 
+/** What folding needs of an event. */
+export interface Change extends Pick<EventRecord, 'position' | 'recordedAt' | 'fields'> {
+  readonly version: number;
+}
+
+export function decodeChange(names: Names, version: number, bytes: Buffer): Change {
+  const r = new ByteReader(bytes);
+  const position = r.varint();
+  const recordedAt = r.time();
+  names.read(r);
+  names.read(r);
+  const flags = r.u8();
+  if ((flags & HAS_GIVEN_ID) !== 0) r.skip(16);
+  if ((flags & HAS_METADATA) !== 0) r.skip(r.varint());
+  return { version, position, recordedAt, fields: readFields(r, names) };
+}
+
 /** Of an event's record alone. */
 export function decodeEventPosition(bytes: Buffer): number {
   return new ByteReader(bytes).varint();

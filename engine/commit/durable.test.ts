@@ -250,9 +250,12 @@ describe('durability', () => {
 });
 
 describe('looking back', () => {
-  test('AS OF folds at most the threshold, and equals the fold of the events, at every version', async () => {
-    const store = new CountingStore();
-    const engine = await open(store);
+  test.each([
+    ['from events in memory', false],
+    ['from the store', true],
+  ])('AS OF folds at most the threshold, and equals the fold of the events: %s', async (_, reopened) => {
+    const [store, log] = [new CountingStore(), new MemoryLog()];
+    let engine = await open(store, log);
     const states: Fields[] = [{}];
     const positions: bigint[] = [0n];
     for (let i = 1; i <= 60; i++) {
@@ -261,6 +264,8 @@ describe('looking back', () => {
       states.push(applyEvent(states.at(-1) ?? {}, payload));
       positions.push(rows[0]?.position ?? 0n);
     }
+    if (reopened) engine = await open(store, log.reopen());
+    let read = 0;
     for (let v = 1; v <= 60; v++) {
       store.events = 0;
       const [row] = await collect<StateRow>(
@@ -273,7 +278,10 @@ describe('looking back', () => {
       );
       expect(same).toEqual(row);
       expect(store.events).toBeLessThan(2 * THRESHOLD);
+      read += v < THRESHOLD ? store.events : 0;
     }
+    // Only before the first snapshot: one is read with the events behind it.
+    expect(read).toBe(reopened ? THRESHOLD - 1 : 0);
     expect(await collect(engine.states('note', ['a'], { kind: 'version', version: 61n }))).toEqual([]);
     expect(await collect(engine.states('note', ['a'], { kind: 'version', version: 0n }))).toEqual([]);
     const before = { kind: 'position', position: (positions[1] ?? 1n) - 1n } as const;

@@ -61,11 +61,14 @@ const newHeads = (): Heads => new Heads(repository, () => catalogue, LIMITS);
 
 test('are known once they were read, also when far more are in use than are kept open', async () => {
   const heads = newHeads();
-  expect(heads.known('patient', 'p-0')).toBeUndefined();
+  expect(heads.find({ type: 'patient', id: 'p-0' }).head).toBeUndefined();
   for (let i = 0; i < COUNT; i++) await heads.get('patient', `p-${i}`);
   for (let i = 0; i < COUNT; i++)
-    expect(heads.known('patient', `p-${i}`)).toMatchObject({ id: `p-${i}`, state: { ward: `ward ${i}` } });
-  expect(heads.known('patient', 'p-none')).toBeUndefined();
+    expect(heads.find({ type: 'patient', id: `p-${i}` }).head).toMatchObject({
+      id: `p-${i}`,
+      state: { ward: `ward ${i}` },
+    });
+  expect(heads.find({ type: 'patient', id: 'p-none' }).head).toBeUndefined();
   expect(await heads.get('patient', 'p-none')).toBeNull();
   expect(await heads.get('nothing', 'p-0')).toBeNull();
 });
@@ -81,34 +84,44 @@ test('are as of the last commit, also after they were crowded out and when a rea
   if (first === null) throw new Error('p-0 is not there');
   heads.committed(...moved(first, 'another ward'));
   for (let i = 1; i < COUNT; i++) await heads.get('patient', `p-${i}`);
-  expect(heads.known('patient', 'p-0')).toMatchObject({ version: 2, state: { ward: 'another ward' } });
+  expect(heads.find({ type: 'patient', id: 'p-0' }).head).toMatchObject({
+    version: 2,
+    state: { ward: 'another ward' },
+  });
 
   const fresh = newHeads();
   const reading = fresh.get('patient', 'p-0');
   fresh.committed(...moved(first, 'committed meanwhile'));
   await reading;
-  expect(fresh.known('patient', 'p-0')).toMatchObject({ state: { ward: 'committed meanwhile' } });
+  expect(fresh.find({ type: 'patient', id: 'p-0' }).head).toMatchObject({
+    state: { ward: 'committed meanwhile' },
+  });
   for (let i = 1; i < COUNT; i++) await fresh.get('patient', `p-${i}`);
-  expect(fresh.known('patient', 'p-0')).toMatchObject({ state: { ward: 'committed meanwhile' } });
+  expect(fresh.find({ type: 'patient', id: 'p-0' }).head).toMatchObject({
+    state: { ward: 'committed meanwhile' },
+  });
 });
 
 test('what is only read is as of the last commit too, and pushes out nothing that is written to', async () => {
   const heads = newHeads();
-  expect(heads.knownState('patient', 'p-0')).toBeUndefined();
+  expect(heads.known('patient', 'p-0')).toBeUndefined();
   for (let i = COUNT - 1; i >= 0; i--) await heads.get('patient', `p-${i}`);
   const first = await heads.get('patient', 'p-0');
   if (first === null) throw new Error('p-0 is not there');
   heads.committed(...moved(first, 'another ward'));
   const opened = vi.spyOn(repository, 'openHead');
   for (let i = 1; i < COUNT; i++)
-    expect(heads.knownState('patient', `p-${i}`)).toMatchObject({
+    expect(heads.known('patient', `p-${i}`)?.state).toMatchObject({
       id: `p-${i}`,
       state: { ward: `ward ${i}` },
     });
-  expect(heads.knownState('patient', 'p-0')).toMatchObject({ version: 2, state: { ward: 'another ward' } });
-  expect(heads.known('patient', 'p-0')).toMatchObject({ version: 2, state: { ward: 'another ward' } });
+  expect(heads.known('patient', 'p-0')?.state).toMatchObject({ version: 2, state: { ward: 'another ward' } });
+  expect(heads.find({ type: 'patient', id: 'p-0' }).head).toMatchObject({
+    version: 2,
+    state: { ward: 'another ward' },
+  });
   expect(opened).not.toHaveBeenCalled();
   opened.mockRestore();
-  expect(heads.knownState('patient', 'p-none')).toBeUndefined();
-  expect(heads.knownState('nothing', 'p-0')).toBeUndefined();
+  expect(heads.known('patient', 'p-none')).toBeUndefined();
+  expect(heads.known('nothing', 'p-0')).toBeUndefined();
 });

@@ -2,12 +2,12 @@
  * The heads of aggregates as of the last commit. The latest used ones are objects; a great many more are kept as the
  * sealed records they are on disk, which takes a few microseconds to open where a read of the store takes a hundred.
  */
-import { totalmem } from 'node:os';
 import type { Catalogue } from '../catalogue.js';
 import { AGG_BYTES, Prefix, plainKey } from '../codec/keys.js';
+import { memoryShare } from '../memoryShare.js';
 import { PackedRecords } from '../packed.js';
 import { RecentMap } from '../recent.js';
-import type { Head, PlainState, Repository } from '../repository.js';
+import type { Head, Placed, Repository } from '../repository.js';
 import { headName } from './stage.js';
 
 /**
@@ -15,14 +15,9 @@ import { headName } from './stage.js';
  * after round into 50,000 aggregates opened a record for every event, at 127 µs of CPU each instead of 100.
  */
 const HEADS_OPEN = 200_000;
-const MB = 1024 * 1024;
-/** For sealed records: of the machine's memory this part, within these bounds. */
+/** For sealed records: this part of the memory, within these bounds. */
 const MEMORY_SHARE = 1 / 32;
-const PACKED_BYTES = { least: 32 * MB, most: 1024 * MB };
-
-function defaultPackedBytes(): number {
-  return Math.min(PACKED_BYTES.most, Math.max(PACKED_BYTES.least, totalmem() * MEMORY_SHARE));
-}
+const MEMORY = { leastMb: 32, mostMb: 1024 };
 
 type Name = Pick<Head, 'type' | 'id'>;
 
@@ -46,29 +41,24 @@ export class Heads {
     private readonly repository: Repository,
     /** As of the last commit. */
     private readonly catalogue: () => Catalogue,
-    { open = HEADS_OPEN, packedBytes = defaultPackedBytes() } = {},
+    { open = HEADS_OPEN, packedBytes = memoryShare(MEMORY_SHARE, MEMORY) } = {},
   ) {
     this.open = new RecentMap(open);
     this.packed = new PackedRecords(AGG_BYTES, packedBytes);
   }
 
-  /** The head, if it is in memory. */
-  known(type: string, id: string): Head | undefined {
-    return this.open.get(headName(type, id)) ?? this.find({ type, id }).head;
-  }
-
   /**
-   * What readers see of it, if it is in memory. Of a sealed record only that is opened, and not kept as an object:
-   * what is only read must not push out what is written to.
+   * What readers see of a head, and its place, if it is in memory. Of a sealed record only that is opened, and not kept
+   * as an object: what is only read must not push out what is written to.
    */
-  knownState(type: string, id: string): PlainState | undefined {
+  known(type: string, id: string): Placed | undefined {
     const open = this.open.get(headName(type, id));
-    if (open !== undefined) return open;
+    if (open !== undefined) return { agg: open.agg, state: open };
     const agg = this.place({ type, id });
     const record = agg === null ? null : this.packed.get(agg);
     if (agg === null || record === null) return undefined;
     const state = this.repository.openState(plainKey(Prefix.head, agg), record, { type, id });
-    return isOf(state, { type, id }) ? state : undefined;
+    return isOf(state, { type, id }) ? { agg, state } : undefined;
   }
 
   /** The head, if it is in memory, and else its place in the store; null for a type there is not. */

@@ -9,7 +9,7 @@ import { encodeGroup, type Progress } from '../codec/records.js';
 import { DatabaseError, SqlState } from '../errors.js';
 import { maximumPayloadBytes, type CommitLog } from '../log/log.js';
 import { toStateRow } from '../rows.js';
-import type { Head, PlainState, Repository } from '../repository.js';
+import type { Head, Placed, Repository } from '../repository.js';
 import type { CommittedGroup, NewEvent, Writer } from '../types.js';
 import { encodeGroupEntries } from './encode.js';
 import { Heads } from './heads.js';
@@ -76,14 +76,9 @@ export class CommitLoop {
   private readonly drawId = (position: number, recordedAt: number): Buffer =>
     this.repository.eventIds.draw(position, recordedAt);
 
-  /** The head of an aggregate as of the last commit, if it is in memory. */
-  knownHead(type: string, id: string): Head | undefined {
+  /** What readers see of an aggregate as of the last commit, if it is in memory. */
+  known(type: string, id: string): Placed | undefined {
     return this.heads.known(type, id);
-  }
-
-  /** What readers see of it, if it is in memory. */
-  knownState(type: string, id: string): PlainState | undefined {
-    return this.heads.knownState(type, id);
   }
 
   /** The head of an aggregate as of the last commit. */

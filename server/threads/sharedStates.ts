@@ -3,16 +3,15 @@
  * anybody is told of its commit; session threads read them without asking, so that a point read costs the engine
  * nothing. What is not here the engine is asked for, which puts it here.
  */
-import { totalmem } from 'node:os';
+import { memoryShare } from '../../engine/memoryShare.js';
 import { PackedRecords, VALUE_MAX } from '../../engine/packed.js';
 import { sharedBytes, sharedMemory } from '../../engine/packedMemory.js';
 import type { StateRow } from '../../engine/types.js';
 import { readState, writeState } from './stateBytes.js';
 
-const MB = 1024 * 1024;
-/** Of the machine's memory this part, within these bounds; taken only as states come. */
+/** This part of the memory, within these bounds; taken only as states come. */
 const MEMORY_SHARE = 1 / 64;
-const BYTES = { least: 16 * MB, most: 512 * MB };
+const MEMORY = { leastMb: 16, mostMb: 512 };
 
 const KEY_BYTES = 8;
 const FNV_PRIME = 0x01000193;
@@ -37,7 +36,7 @@ export class SharedStates {
 
   static memory(
     seeds: readonly [number, number],
-    capacity = Math.min(BYTES.most, Math.max(BYTES.least, totalmem() * MEMORY_SHARE)),
+    capacity = memoryShare(MEMORY_SHARE, MEMORY),
   ): StatesMemory {
     return { bytes: sharedBytes(capacity), capacity, seeds };
   }
