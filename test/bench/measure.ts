@@ -84,7 +84,7 @@ export function series(side: string, measured: readonly Measured[]): Series {
 const ROW_SECONDS_MAX = 90;
 
 /** Runs of a row that are made again because too much was stolen from them. */
-const QUIETER_RUNS_MAX = 4;
+const QUIETER_RUNS_MAX = 2;
 
 /** As many rounds as wanted, or as fit into `budget` seconds, but one. */
 export function affordableRounds(

@@ -136,7 +136,7 @@ ${options.quick ? '\n**A quick run: it shows that the suite works, not how fast 
 
 A ratio is the median of the ratios of each round, with the least and the most behind it. Client and servers share the cores;
 "client" in a table is the share of all cores the load client took, "stolen" what the hypervisor gave to other machines; a run that lost more
-than 2 % is made once more, four times per row at most, and the quieter of the two counts. "server µs/op" is the CPU time of all processes of a side.`;
+than 2 % is made once more, twice per row at most, and the quieter of the two counts. "server µs/op" is the CPU time of all processes of a side.`;
   const failures = results.failures.map((failure) => `- did not run: ${failure}`);
   return [
     head,
