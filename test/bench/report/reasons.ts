@@ -22,7 +22,7 @@ const REASONS: readonly Reason[] = [
     section: 'a',
     row: /^8 clients$/,
     why: 'one JavaScript thread receives, commits, projects and answers for all clients, and it waits for the syncs itself, since on this disk the way to another thread costs more than it saves; PostgreSQL has a process per client on both cores',
-    next: 'sessions on another thread that hand over their appends without a message per append (shared memory instead of postMessage). Syncing elsewhere while the next group is staged was tried and is slower (decision 0022)',
+    next: 'sessions on another thread that hand over their appends without a message per append (shared memory instead of postMessage). Syncing elsewhere while the next group is staged was tried twice and is slower on two cores (decision 0022)',
   },
   {
     section: 'a',
@@ -133,8 +133,8 @@ const REASONS: readonly Reason[] = [
   {
     section: 'l',
     row: /^g/,
-    why: 'the versions of the small store are all in memory; those of the large one are not, so the events up to the version are read from RocksDB, which its binding does on another thread: some 100 µs for the way there and back and 15 to 20 for each key. Sharing one call among the reads of several clients changed nothing',
-    next: 'a read of RocksDB that returns at once where the block is in memory, which the binding does not offer; fewer keys, with the events of an aggregate in one record',
+    why: 'the small store’s versions are all folded already; of the large one the events are in memory and are folded for each read, some 20 µs (decision 0024), and its head is a sealed record that has to be opened (as in d). Events for which there is no memory are read from RocksDB, whose binding does that on another thread: some 100 µs for the way there and back and 15 to 20 for each key',
+    next: 'events in fewer bytes, so that more of them stay; a read of RocksDB that returns at once where the block is in memory, which the binding does not offer',
   },
 ];
 
