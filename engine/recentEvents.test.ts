@@ -57,6 +57,13 @@ test('when it is full the oldest events go, and what is left of an aggregate is 
   }
 });
 
+test('what is far behind the newest event is not looked for', () => {
+  const recent = new RecentEvents(8 * MB);
+  for (let version = 1; version <= 2000; version++) recent.add(aggOf(1), version, recordOf(1, version));
+  expect(recent.range(aggOf(1), 1000, 1010)?.[0]).toEqual(recordOf(1, 1000));
+  expect(recent.range(aggOf(1), 900, 910)).toBeNull();
+});
+
 test('a record that is too long is a gap', () => {
   const recent = new RecentEvents(8 * MB);
   [20, 9000, 20].forEach((bytes, i) => recent.add(aggOf(1), i + 1, recordOf(1, i + 1, bytes)));

@@ -20,6 +20,8 @@ const RECORD_AT = AGG_AT + AGG_BYTES;
 const RECORD_MAX = 8192;
 /** At some 110 bytes each, 1 GB holds ten million. */
 const MEMORY_SHARE = 1 / 16;
+/** Steps back from the newest event: a tenth of a millisecond, which others wait for. */
+const STEPS_MAX = 1024;
 /** Half of what five events take: an aggregate mostly has more. */
 const BYTES_PER_PLACE = 384;
 const MEMORY = { leastMb: 32, mostMb: 2048 };
@@ -53,14 +55,14 @@ export class RecentEvents {
   }
 
   /**
-   * The records of versions `from` through `to`, in order; null where one is not here.
+   * The records of versions `from` through `to`, in order; null where one is not here, or too far from the newest.
    * They are views that are valid until the next call of `add`.
    */
   range(agg: Buffer, from: number, to: number): Buffer[] | null {
     let place = this.places.find(agg);
     if (place < 0) return null;
     let version = this.versionAt(place);
-    if (version < to) return null;
+    if (version < to || version - from > STEPS_MAX) return null;
     const records: Buffer[] = [];
     while (version >= from) {
       const [slab, at] = [this.places.slabOf(place), place % SLAB_BYTES];

@@ -213,8 +213,8 @@ export class Repository {
   }
 
   /**
-   * A snapshot, if asked for, and what the events of versions `from` through `to` changed, in one read of the store;
-   * null for what is not there.
+   * A snapshot, if asked for, and what the events of versions `from` through `to` changed, in one read of the store for
+   * what is not in memory; null for what is not there.
    */
   async segment(
     identity: Identity,
@@ -223,8 +223,10 @@ export class Repository {
     to: number,
   ): Promise<{ snapshot: records.SnapshotRecord | null; changes: (records.Change | null)[] }> {
     const { agg } = identity;
+    const recent = this.recentChanges(agg, from, to);
     const keys: Buffer[] = [];
-    for (let version = from; version <= to; version++) keys.push(versionKey(Prefix.event, agg, version));
+    for (let version = from; recent === null && version <= to; version++)
+      keys.push(versionKey(Prefix.event, agg, version));
     const snapshotKey = snapshotVersion === null ? null : versionKey(Prefix.snapshot, agg, snapshotVersion);
     const values = await this.store.getMany(snapshotKey === null ? keys : [...keys, snapshotKey]);
     const sealed = snapshotKey === null ? null : (values.pop() ?? null);
@@ -238,12 +240,14 @@ export class Repository {
     return {
       snapshot:
         snapshotKey === null || sealed === null ? null : this.openSnapshotWith(identity, snapshotKey, sealed),
-      changes: values.map((value, i) => (value === null ? null : change(value, from + i))),
+      changes: recent ?? values.map((value, i) => (value === null ? null : change(value, from + i))),
     };
   }
 
   /** Where a version stands in the total order; null when it is not stored. */
   async positionOf({ agg, key: own }: Identity, version: number): Promise<number | null> {
+    const [recent] = this.recentChanges(agg, version, version) ?? [];
+    if (recent !== undefined) return recent.position;
     const key = versionKey(Prefix.event, agg, version);
     const value = await this.store.get(key);
     return value === null ? null : records.decodeEventPosition(this.sealer.openOwn(key, own, value));

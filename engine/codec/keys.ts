@@ -17,6 +17,7 @@
  *   'f' u32be(number)                a list of such names that other records have a number for
  */
 import { hmacSha256 } from '../crypto/hash.js';
+import { ByteWriter } from './bytes.js';
 
 const TYPE_BYTES = 2;
 /** Short: a head says whose it is, so whoever meets another's place finds out (repository.ts). */
@@ -27,6 +28,7 @@ export const TYPE_NUMBER_MAX = 0xffff;
 const VERSION_BYTES = 6;
 /** Of a hashed name. */
 const NAME_BYTES = 16;
+const MAC_BYTES = 32;
 
 export const Prefix = {
   event: 0x65,
@@ -143,20 +145,17 @@ export function typeNumberOf(agg: Buffer): number {
 
 /** Turns names into keys that reveal nothing without the index key. */
 export class Index {
+  private readonly input = new ByteWriter();
+  private readonly mac = Buffer.alloc(MAC_BYTES);
+
   constructor(private readonly indexKey: Buffer) {}
 
   aggregate(typeNumber: number, type: string, id: string): Buffer {
-    const typeBytes = Buffer.from(type);
-    const idBytes = Buffer.from(id);
-    const input = Buffer.allocUnsafe(8 + typeBytes.length + idBytes.length);
-    input.writeUInt32BE(typeBytes.length, 0);
-    typeBytes.copy(input, 4);
-    input.writeUInt32BE(idBytes.length, 4 + typeBytes.length);
-    idBytes.copy(input, 8 + typeBytes.length);
+    const mac = hmacSha256(this.indexKey, this.input.text(type).text(id).take(), this.mac);
     // Memory of its own, since heads are kept long.
     const agg = Buffer.alloc(AGG_BYTES);
     agg.writeUInt16BE(typeNumber, 0);
-    hmacSha256(this.indexKey, input).copy(agg, TYPE_BYTES, 0, AGG_HASH_BYTES);
+    for (let i = 0; i < AGG_HASH_BYTES; i++) agg[TYPE_BYTES + i] = mac[i] ?? 0;
     return agg;
   }
 

@@ -117,7 +117,8 @@ export function soakPage(soaked: Soaked): string {
 
 Made by \`${command}\` on ${when}: ${machine.cpu}, ${machine.cores} cores, ${machine.fileSystem}; ${versions.join('; ')}.
 The load: ${load}. Latencies count from when a request was due (pgbench -R), so they include waiting behind a slow one.
-Memory is resident, shared pages counted once (PSS), every few seconds; the table has its last value of each row.
+Memory is resident, shared pages counted once (PSS), every few seconds; the table has its last value of each row. The trend holds the latest events,
+which stay in memory up to a 16th of it ([decision 0024](../decisions/0024-recent-events-in-memory.md)).
 
 ${summary(soaked)}
 
