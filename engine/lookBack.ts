@@ -59,13 +59,11 @@ export class LookBack {
     base: number,
     version: number,
     known: Segment | undefined,
-    counts?: ReadCounts,
   ): Segment | null {
     // A segment behind the first begins with a snapshot.
     if (known === undefined && base > 0) return null;
     const changes = this.repository.recentChanges(agg, base + (known?.states.length ?? 1), version);
     if (changes === null) return null;
-    if (counts !== undefined) counts.events += changes.length;
     const segment = grown(state.type, base, known ?? segmentFrom(stateBefore(state)), changes);
     this.keep(segmentName(agg, base), segment);
     return segment;
@@ -88,9 +86,7 @@ export class LookBack {
       if (counts !== undefined) counts.cached++;
       return cached;
     }
-    const segment =
-      this.fromRecent({ agg: head.agg, state: head }, base, version, known, counts) ??
-      (await this.extend(head, base, version, known, counts));
+    const segment = await this.extend(head, base, version, known, counts);
     return segment?.states[version - base] ?? this.fromNearest(head, version, counts);
   }
 

@@ -78,7 +78,7 @@ export class PackedRecords {
     }
     const place = this.places.find(key);
     if (place >= 0 && this.overwrite(place, value)) return;
-    this.places.put(key, this.append(key, value));
+    this.places.put(key, this.append(key, value), place);
   }
 
   private overwrite(place: number, value: Buffer): boolean {

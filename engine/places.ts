@@ -49,10 +49,23 @@ export class Places {
     return place;
   }
 
-  /** The key's record lies here from now on. In a full bucket the one written longest ago is forgotten. */
-  put(key: Buffer, place: number): void {
-    const slot = this.slotOf(key);
-    this.memory.places[slot >= 0 ? slot : this.freeSlot(key)] = place + 1;
+  /**
+   * The key's record lies here from now on. In a full bucket the one written longest ago is forgotten.
+   * @param before where `find` found it, −1 included
+   */
+  put(key: Buffer, place: number, before: number): void {
+    const { places } = this.memory;
+    const first = this.bucketOf(key) * BUCKET;
+    let slot = first;
+    for (let i = first; i < first + BUCKET; i++) {
+      // With none before, the first one that is empty.
+      if (this.at(i) === before) {
+        slot = i;
+        break;
+      }
+      if ((places[i] ?? 0) < (places[slot] ?? 0)) slot = i;
+    }
+    places[slot] = place + 1;
   }
 
   remove(key: Buffer): void {
@@ -77,16 +90,6 @@ export class Places {
       if (this.slabOf(place).compare(key, 0, this.keyBytes, start, start + this.keyBytes) === 0) return slot;
     }
     return -1;
-  }
-
-  /** One that is empty, or else the one whose record was written longest ago. */
-  private freeSlot(key: Buffer): number {
-    const { places } = this.memory;
-    const first = this.bucketOf(key) * BUCKET;
-    let oldest = first;
-    for (let slot = first; slot < first + BUCKET; slot++)
-      if ((places[slot] ?? 0) < (places[oldest] ?? 0)) oldest = slot;
-    return oldest;
   }
 }
 

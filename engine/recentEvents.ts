@@ -45,7 +45,7 @@ export class RecentEvents {
     slab.writeUInt16LE(record.length, at + LENGTH_AT);
     slab.set(agg, at + AGG_AT);
     slab.set(record, at + RECORD_AT);
-    this.places.put(agg, place);
+    this.places.put(agg, place, before);
   }
 
   /** The newest version of an aggregate that is here; 0: none. */
