@@ -2,7 +2,7 @@ import type { Change } from './codec/records.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { applyEvent } from './fold.js';
 import type { Head, Placed, PlainState, Repository } from './repository.js';
-import { RecentMap } from './recent.js';
+import { RecentMap } from './cache/recent.js';
 import type { Fields } from './types.js';
 
 /** What a look back has read, counted as it goes. */

@@ -5,7 +5,7 @@
  */
 import { tileKey } from './codec/keys.js';
 import { DatabaseError, SqlState } from './errors.js';
-import { RecentMap } from './recent.js';
+import { RecentMap } from './cache/recent.js';
 import type { Repository } from './repository.js';
 import { hashNode } from './tree.js';
 

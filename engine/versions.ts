@@ -4,7 +4,7 @@ import type { CommitLoop } from './commit/loop.js';
 import { Prefix, prefixRange, typePrefix } from './codec/keys.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { foldEvent, stateBefore } from './lookBack.js';
-import { RecentMap } from './recent.js';
+import { RecentMap } from './cache/recent.js';
 import type { Head, PlainState, Repository, StoredEvent } from './repository.js';
 import { toStateRow } from './rows.js';
 import { AggregateCursor } from './store/cursor.js';

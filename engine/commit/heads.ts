@@ -4,14 +4,14 @@
  */
 import type { Catalogue } from '../catalogue.js';
 import { AGG_BYTES, Prefix, plainKey } from '../codec/keys.js';
-import { memoryShare } from '../memoryShare.js';
-import { PackedRecords } from '../packed.js';
-import { RecentMap } from '../recent.js';
+import { memoryShare } from '../cache/memoryShare.js';
+import { PackedRecords } from '../cache/packed.js';
+import { RecentMap } from '../cache/recent.js';
 import type { Head, Placed, Repository } from '../repository.js';
 import { headName } from './stage.js';
 
 /**
- * As objects, at about a kilobyte each: the last 100,000 at least (recent.ts). With a quarter of that, loading round
+ * As objects, at about a kilobyte each: the last 100,000 at least (cache/recent.ts). With a quarter of that, loading round
  * after round into 50,000 aggregates opened a record for every event, at 127 µs of CPU each instead of 100.
  */
 const HEADS_OPEN = 200_000;

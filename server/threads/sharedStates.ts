@@ -3,9 +3,9 @@
  * anybody is told of its commit; session threads read them without asking, so that a point read costs the engine
  * nothing. What is not here the engine is asked for, which puts it here.
  */
-import { memoryShare } from '../../engine/memoryShare.js';
-import { PackedRecords, VALUE_MAX } from '../../engine/packed.js';
-import { sharedBytes, sharedMemory } from '../../engine/packedMemory.js';
+import { memoryShare } from '../../engine/cache/memoryShare.js';
+import { PackedRecords, VALUE_MAX } from '../../engine/cache/packed.js';
+import { sharedBytes, sharedMemory } from '../../engine/cache/packedMemory.js';
 import type { StateRow } from '../../engine/types.js';
 import { readState, writeState } from './stateBytes.js';
 

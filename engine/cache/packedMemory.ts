@@ -1,4 +1,4 @@
-/** The memory in which PackedRecords (packed.ts) lie: one thread's own, or shared by several. */
+/** The memory in which records lie (packed.ts, recentEvents.ts): one thread's own, or shared by several. */
 
 export const SLAB_BYTES = 4 * 1024 * 1024;
 /** For each so many bytes the index has a place: half of what a small head takes, so that few buckets are full. */

@@ -6,7 +6,7 @@
  *
  *   an event   u48le(place of the one before, plus one; 0: none) ‖ u48le(version) ‖ u16le(length) ‖ agg ‖ record
  */
-import { AGG_BYTES } from './codec/keys.js';
+import { AGG_BYTES } from '../codec/keys.js';
 import { memoryShare } from './memoryShare.js';
 import { privateMemory, SLAB_BYTES } from './packedMemory.js';
 import { Places } from './places.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { AGG_BYTES } from './codec/keys.js';
+import { AGG_BYTES } from '../codec/keys.js';
 import { RecentEvents } from './recentEvents.js';
 
 const MB = 1024 * 1024;
