@@ -6,6 +6,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the usual two cores: most tests wait for processes and disks some of their time.
+    maxWorkers: 3,
   },
 });

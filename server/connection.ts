@@ -10,6 +10,7 @@ import { DatabaseError, SqlState } from '../engine/errors.js';
 import type { Identity } from '../engine/tokens/identity.js';
 import type { Logger } from '../readmodel/index.js';
 import type { BusyPoll } from './busyPoll.js';
+import { readClient } from './clientSocket.js';
 import {
   encodeAuthenticationCleartextPassword,
   encodeAuthenticationOk,
@@ -67,9 +68,10 @@ export class Connection {
   private replication = false;
   private working = false;
   private readonly timer: NodeJS.Timeout;
+  private readonly socket: Socket;
 
   constructor(
-    private readonly socket: Socket,
+    accepted: Socket,
     /** What the client knows as its backend's process id. */
     readonly id: number,
     /** A Unix socket: as private as TLS. */
@@ -77,6 +79,8 @@ export class Connection {
     private readonly services: ConnectionServices,
     private readonly onClose: () => void,
   ) {
+    const socket = readClient(accepted, (chunk) => this.receive(chunk));
+    this.socket = socket;
     this.stream = socket;
     this.output = new Output(socket);
     socket.setNoDelay(true);
@@ -105,7 +109,6 @@ export class Connection {
   }
 
   private listen(stream: Duplex): void {
-    stream.on('data', (chunk: Buffer) => this.receive(chunk));
     stream.on('error', () => this.destroy());
     stream.on('end', () => this.destroy());
   }
@@ -232,7 +235,6 @@ export class Connection {
   private startTls(secureContext: SecureContext, first: Buffer | null): void {
     // A flowing socket would drop what is put back.
     this.socket.pause();
-    this.socket.removeAllListeners('data');
     this.socket.removeAllListeners('end');
     if (first !== null) this.socket.unshift(first);
     const secure = new TLSSocket(this.socket, {
@@ -243,6 +245,7 @@ export class Connection {
     this.encrypted = true;
     this.stream = secure;
     this.output.use(secure);
+    secure.on('data', (chunk: Buffer) => this.receive(chunk));
     this.listen(secure);
   }
 
