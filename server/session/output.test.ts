@@ -58,6 +58,22 @@ describe('Output', () => {
     expect(writes.map(String)).toEqual(['abcd']);
   });
 
+  it('keeps an answer one write when it outgrows what most take, and begins the next one anew', () => {
+    const stream = new PassThrough({ highWaterMark: 1_000_000 });
+    const writes: Buffer[] = [];
+    stream.on('data', (chunk: Buffer) => writes.push(Buffer.from(chunk)));
+    const output = new Output(stream);
+    const answers = [3, 9, 60, 2].map((pieces) =>
+      Array.from({ length: pieces }, (_, i) => Buffer.alloc(1000, pieces + i)),
+    );
+    for (const pieces of answers) {
+      for (const piece of pieces) output.write(piece);
+      output.flush();
+    }
+    expect(writes.map((write) => write.length)).toEqual([3000, 9000, 60_000, 2000]);
+    expect(Buffer.concat(writes).equals(Buffer.concat(answers.flat()))).toBe(true);
+  });
+
   it('keeps what the client does not read yet as it was, whatever goes to it and to others meanwhile', async () => {
     const slow = await pair();
     const quick = await pair();

@@ -13,9 +13,25 @@ const GATHERED_BYTES = 64 * 1024;
 /** Borrowed bytes from so many on are rather kept for a while than copied. */
 const KEPT_BYTES = 16 * 1024;
 
+/** Most answers are no longer: of appends that wait for a sync, every client has one begun. */
+const SHORT_BYTES = 4 * 1024;
+const SHORT_SPARE_MAX = 256;
+const SPARE_MAX = 16;
+
 /** Where answers are put together. One is free again once the kernel has taken it, which most often it does at once. */
 const spare: Buffer[] = [];
-const SPARE_MAX = 16;
+const shortSpare: Buffer[] = [];
+
+function take(bytes: number): Buffer {
+  if (bytes > SHORT_BYTES) return spare.pop() ?? Buffer.allocUnsafeSlow(GATHERED_BYTES);
+  return shortSpare.pop() ?? Buffer.allocUnsafeSlow(SHORT_BYTES);
+}
+
+function giveBack(buffer: Buffer): void {
+  const isShort = buffer.length === SHORT_BYTES;
+  const others = isShort ? shortSpare : spare;
+  if (others.length < (isShort ? SHORT_SPARE_MAX : SPARE_MAX)) others.push(buffer);
+}
 
 /**
  * What goes to the client, gathered so that one answer is one write. While an answer is held back, everything behind it
@@ -96,14 +112,26 @@ export class Output {
     // Behind bytes that wait already it would wait too, so it must not keep more memory than it needs.
     const isQuick = this.isPlain && stream.writableLength === 0;
     const isFree = isQuick ? this.send(bytes) : (this.send(Buffer.from(bytes)), true);
-    if (isFree && spare.length < SPARE_MAX) spare.push(gathered);
+    if (isFree) giveBack(gathered);
   }
 
   private gather(chunk: Buffer): void {
     if (this.size + chunk.length > GATHERED_BYTES) this.flush();
-    this.gathered ??= spare.pop() ?? Buffer.allocUnsafeSlow(GATHERED_BYTES);
-    this.gathered.set(chunk, this.size);
+    this.room(this.size + chunk.length).set(chunk, this.size);
     this.size += chunk.length;
+  }
+
+  /** What is gathered, in memory for so many bytes. */
+  private room(bytes: number): Buffer {
+    const { gathered } = this;
+    if (gathered !== null && bytes <= gathered.length) return gathered;
+    const buffer = take(bytes);
+    if (gathered !== null) {
+      buffer.set(gathered.subarray(0, this.size));
+      giveBack(gathered);
+    }
+    this.gathered = buffer;
+    return buffer;
   }
 
   /** @returns true when the bytes are needed no longer, else they are until `written` is called */
