@@ -96,7 +96,7 @@ export function affordableRounds(
 }
 
 /** Warm-up runs of each side on servers that have just started; elsewhere it is one. */
-export const FRESH_WARM_UPS = 3;
+export const FRESH_WARM_UPS = 2;
 
 /**
  * Warm-up of each side, then A B A B …: whatever the disk does in a minute, it does to all of them.

@@ -67,7 +67,7 @@ const REASONS: readonly Reason[] = [
   {
     section: 'd',
     row: /^by aggregate_id/,
-    why: 'three quarters of the busy time is the write to the socket (one system call per read, as in PostgreSQL), but all on one thread',
+    why: 'half of the busy time is the write to the socket (one system call per read, as in PostgreSQL), and all of it is on one thread, so what the hypervisor takes from that one core is missing, while PostgreSQL goes on on the other',
     next: 'sessions on threads of their own where there are cores',
   },
   {
@@ -127,7 +127,7 @@ const REASONS: readonly Reason[] = [
   {
     section: 'l',
     row: /^d/,
-    why: 'the small store is all in memory as objects, and a read of it costs little more than its two system calls; in the large one most heads are kept as sealed records, and each read hashes the id, decrypts and decodes one, some 9 µs; heads for which there is no memory are read from RocksDB',
+    why: 'the small store is all in memory as objects, and a read of it costs little more than its two system calls; in the large one most heads are kept as sealed records, and each read hashes the id, decrypts and decodes one, some 9 µs; a client that is answered more slowly falls asleep between its answers, and each write then has to wake it, which costs the thread another 10 to 20 µs; heads for which there is no memory are read from RocksDB',
     next: 'states in the clear for what is read often, as session threads have them (decision 0023)',
   },
   {
