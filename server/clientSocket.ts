@@ -23,7 +23,7 @@ interface Handled {
 export function readClient(accepted: Socket, receive: (bytes: Buffer) => void): Socket {
   const handled = accepted as unknown as Handled;
   const handle = handled._handle ?? null;
-  // It has ended already.
+  // It has ended already, or this Node keeps its handle elsewhere.
   if (handle === null) return accepted.on('data', receive);
   handled._handle = null;
   const options = {
