@@ -235,6 +235,7 @@ export class Connection {
   private startTls(secureContext: SecureContext, first: Buffer | null): void {
     // A flowing socket would drop what is put back.
     this.socket.pause();
+    this.socket.removeAllListeners('data');
     this.socket.removeAllListeners('end');
     if (first !== null) this.socket.unshift(first);
     const secure = new TLSSocket(this.socket, {

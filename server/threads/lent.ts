@@ -11,6 +11,7 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { devNull } from 'node:os';
+import { handleOf } from '../socketHandle.js';
 
 /** Numbers tried in one go; others wait for the next. */
 const ATTEMPTS = 64;
@@ -25,8 +26,7 @@ export interface Lent {
 
 /** Takes the number of an accepted, paused socket. Null when it has none any more. */
 export function lend(socket: Socket): Lent | null {
-  // Not in the published types, but what child_process and cluster go by as well.
-  const fd = (socket as unknown as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
+  const fd = handleOf(socket)?.fd ?? -1;
   return fd < 0 ? null : { socket, fd, inode: fstatSync(fd, { bigint: true }).ino };
 }
 
