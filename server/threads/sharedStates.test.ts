@@ -60,6 +60,9 @@ const WRITER = `
   });
 `;
 
+/** With so many the writer has gone several times through all the memory. */
+const MANY_WRITES = 100_000;
+
 it('what is read while it changes is one state or none, and never an older one than before', async () => {
   const memory: StatesMemory = SharedStates.memory([3, 4], 8 * MB);
   const stop = new Int32Array(new SharedArrayBuffer(8));
@@ -69,8 +72,13 @@ it('what is read while it changes is one state or none, and never an older one t
   const reader = new SharedStates(memory);
   const latest = new Map<string, bigint>();
   let found = 0;
-  const deadline = performance.now() + 2000;
-  for (let i = 0; performance.now() < deadline; i++) {
+  const started = performance.now();
+  // For as long as it takes to see much, also where others leave the writer little of its core.
+  const goesOn = (): boolean => {
+    const ms = performance.now() - started;
+    return ms < 2000 || (ms < 30_000 && Atomics.load(stop, 1) <= MANY_WRITES);
+  };
+  for (let i = 0; goesOn(); i++) {
     const id = i % 2 === 0 ? `hot ${i % 8}` : `cold ${i % 40_000}`;
     const row = reader.find('patient', id);
     if (row === undefined) continue;
@@ -88,6 +96,5 @@ it('what is read while it changes is one state or none, and never an older one t
   Atomics.store(stop, 0, 1);
   await ended;
   expect(found).toBeGreaterThan(1000);
-  // The writer went several times through all the memory.
-  expect(Atomics.load(stop, 1)).toBeGreaterThan(100_000);
+  expect(Atomics.load(stop, 1)).toBeGreaterThan(MANY_WRITES);
 });
