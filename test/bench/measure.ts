@@ -12,7 +12,8 @@ export interface Measured {
 /** One side of a comparison: called once to warm up and once per round. */
 export interface Contender {
   readonly side: string;
-  run(): Promise<Measured>;
+  /** @param isWarmUp what is measured by its size may then be smaller */
+  run(isWarmUp?: boolean): Promise<Measured>;
 }
 
 export interface Series {
@@ -95,7 +96,7 @@ export function affordableRounds(
   return Math.max(1, Math.min(rounds, Math.floor(budget / secondsPerRound)));
 }
 
-/** Warm-up runs of each side on servers that have just started; elsewhere it is one. */
+/** Warm-up runs of each side on servers that have just started; else it is one, or none behind a row of the same statements. */
 export const FRESH_WARM_UPS = 2;
 
 /**
@@ -108,8 +109,9 @@ export async function interleave(
   warmUps = 1,
 ): Promise<Series[]> {
   const started = performance.now();
-  for (const contender of contenders) for (let run = 0; run < warmUps; run++) await contender.run();
-  const affordable = affordableRounds(rounds, (performance.now() - started) / 1000 / warmUps);
+  for (const contender of contenders) for (let run = 0; run < warmUps; run++) await contender.run(true);
+  const took = (performance.now() - started) / 1000;
+  const affordable = warmUps === 0 ? rounds : affordableRounds(rounds, took / warmUps);
   const quiet = new QuietRuns(QUIETER_RUNS_MAX);
   const measured = contenders.map((): Measured[] => []);
   for (let round = 0; round < affordable; round++) {

@@ -64,7 +64,7 @@ async function appendRow({ options, peers }: Context, clients: number, warmUps: 
 export const appends: Run = async (context) => {
   const rows = await mostFirst(context.options.clients, async (clients, isFirst) => {
     context.say(`a: ${clients} clients`);
-    return [await appendRow(context, clients, isFirst ? FRESH_WARM_UPS : 1)];
+    return [await appendRow(context, clients, isFirst ? FRESH_WARM_UPS : 0)];
   });
   const script = { label: 'appends', unit: 'appends/s', text: appendScript('eventful') };
   rows.push(...(await threadRows(context, [script], false)));

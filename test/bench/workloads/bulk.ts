@@ -9,12 +9,13 @@ import { atLeast, interleave, ratio, type Contender, type Row } from '../measure
 import { withCpu } from '../peers/peers.js';
 
 const EVENTS_PER_AGGREGATE = 10;
+/** A warm-up loads this part of what a run does. */
+const WARM_UP_PART = 4;
 const TARGET = 1.0;
 const LIKE_FOR_LIKE = 'like for like';
 const LESS_WORK = 'less work, for comparison';
 
 export const bulk: Run = async ({ options, peers, say }) => {
-  const events = options.bulk;
   let firstId = 1;
   const contender = (
     system: System,
@@ -24,10 +25,11 @@ export const bulk: Run = async ({ options, peers, say }) => {
     postgres = peers.postgres,
   ): Contender => ({
     side: `${side}: ${how}`,
-    run: () =>
+    run: (isWarmUp = false) =>
       withCpu(system === 'eventful' ? peers.eventful : postgres, async () => {
-        say(`c: ${events} events, ${side}: ${how}`);
-        const aggregates = events / EVENTS_PER_AGGREGATE;
+        say(`c: ${options.bulk} events, ${side}: ${how}`);
+        const aggregates = Math.ceil(options.bulk / (isWarmUp ? WARM_UP_PART : 1) / EVENTS_PER_AGGREGATE);
+        const events = aggregates * EVENTS_PER_AGGREGATE;
         const done = await load({ events, aggregates, firstId });
         firstId += aggregates;
         const facts = { 'client share': done.clientShare };
@@ -65,7 +67,7 @@ export const bulk: Run = async ({ options, peers, say }) => {
   const best = ours[ours.length - 1]?.side;
   const byCopies = ratios.filter(({ of, to }) => of === best && to.includes('COPY'));
   const row: Row = {
-    label: `${events} events per run, ${events * options.rounds} in all`,
+    label: `${options.bulk} events per run, ${options.bulk * options.rounds} in all`,
     unit: 'events/s',
     better: 'higher',
     series: all,

@@ -38,7 +38,7 @@ export const pointReads: Run = async (context) => {
         byPgbench(theirs, variant, script, job, side.replace(/,.*/, '')),
       ),
     );
-    const warmUps = isFirst ? FRESH_WARM_UPS : 1;
+    const warmUps = isFirst ? FRESH_WARM_UPS : 0;
     const all = await interleave([...plain, ...relayed, ...column, ...others], rounds, warmUps);
     const theirPlain = all.slice(6, 6 + others.length / 2);
     const theirRelayed = all.slice(6 + others.length / 2);
@@ -68,7 +68,7 @@ export const pointReads: Run = async (context) => {
 
 export const readYourWrite: Run = async ({ options, peers, say }) => {
   const few = options.clients.filter((count) => count <= MAX_CLIENTS);
-  const rows = await mostFirst(few, async (clients) => {
+  const rows = await mostFirst(few, async (clients, isFirst) => {
     say(`e: ${clients} clients`);
     const job = { clients, seconds: options.seconds, variables: { aggregates: AGGREGATES } };
     const all = await interleave(
@@ -79,6 +79,7 @@ export const readYourWrite: Run = async ({ options, peers, say }) => {
         ...othersByPgbench(peers, ['statement', 'trigger'], readYourWriteScript, job),
       ],
       options.rounds,
+      isFirst ? 1 : 0,
     );
     const row = rateRow(clientsText(clients), 'pairs/s', all.slice(0, 3), READ_YOUR_WRITE_TARGET);
     return [withOthers(row, all.slice(3))];
