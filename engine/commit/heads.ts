@@ -19,6 +19,12 @@ const HEADS_OPEN = 200_000;
 const MEMORY_SHARE = 1 / 32;
 const MEMORY = { leastMb: 32, mostMb: 1024 };
 
+/**
+ * Of the reads of sealed records one in so many makes an object of what it read: what is read again and again soon is
+ * one, and reads all over a large store push out next to nothing.
+ */
+const READS_PER_OPENED = 16;
+
 type Name = Pick<Head, 'type' | 'id'>;
 
 interface Found {
@@ -36,6 +42,7 @@ export class Heads {
   private readonly packed: PackedRecords;
   /** Heads that are being read from the store, to be kept unless a commit changes them meanwhile. */
   private readonly reading = new Map<string, symbol>();
+  private sealedReads = 0;
 
   constructor(
     private readonly repository: Repository,
@@ -48,8 +55,8 @@ export class Heads {
   }
 
   /**
-   * What readers see of a head, and its place, if it is in memory. Of a sealed record only that is opened, and not kept
-   * as an object: what is only read must not push out what is written to.
+   * What readers see of a head, and its place, if it is in memory. Of most sealed records only that is opened, and not
+   * kept as an object: what is only read must not push out what is written to.
    */
   known(type: string, id: string): Placed | undefined {
     const open = this.open.get(headName(type, id));
@@ -57,6 +64,10 @@ export class Heads {
     const agg = this.place({ type, id });
     const record = agg === null ? null : this.packed.get(agg);
     if (agg === null || record === null) return undefined;
+    if (++this.sealedReads % READS_PER_OPENED === 0) {
+      const head = this.unpack(agg, { type, id });
+      return head === undefined ? undefined : { agg, state: head };
+    }
     const state = this.repository.openState(plainKey(Prefix.head, agg), record, { type, id });
     return isOf(state, { type, id }) ? { agg, state } : undefined;
   }
