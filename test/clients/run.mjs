@@ -8,9 +8,8 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import pg from 'pg';
 import { CLIENTS, at, on } from './clients.mjs';
-import { SCHEMA, startClientServer } from './server.mjs';
+import { startClientServer } from './server.mjs';
 
 /** A client that hangs is ended and has failed. */
 const PATIENCE_MS = 5 * 60_000;
@@ -133,18 +132,6 @@ async function lane(queue, onResult) {
   const server = await startClientServer();
   running.add(server);
   try {
-    const { PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE } = server.environment;
-    const admin = new pg.Client({
-      host: PGHOST,
-      port: Number(PGPORT),
-      user: PGUSER,
-      password: PGPASSWORD,
-      database: PGDATABASE,
-      ssl: false,
-    });
-    await admin.connect();
-    await admin.query(SCHEMA);
-    await admin.end();
     for (let client = queue.shift(); client !== undefined; client = queue.shift())
       onResult(await test(client, server.environment));
   } finally {

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import pg from 'pg';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -15,7 +16,7 @@ const SILENT = {
 };
 
 /** Every type that the clients send and read back. */
-export const SCHEMA = `
+const SCHEMA = `
 CREATE AGGREGATE patient (
   first_name text, last_name text, birthdate date, weight numeric(8,3),
   admitted_at timestamptz, smoker boolean, visits integer,
@@ -34,7 +35,21 @@ function build() {
   if (status !== 0) throw new Error('the server does not build');
 }
 
-/** @returns the environment that libpq and its like read, and how to end it all */
+async function declare({ PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE }) {
+  const client = new pg.Client({
+    host: PGHOST,
+    port: Number(PGPORT),
+    user: PGUSER,
+    password: PGPASSWORD,
+    database: PGDATABASE,
+    ssl: false,
+  });
+  await client.connect();
+  await client.query(SCHEMA);
+  await client.end();
+}
+
+/** Its schema is declared. @returns the environment that libpq and its like read, and how to end it all */
 export async function startClientServer() {
   build();
   const from = (path) => import(join(ROOT, 'dist', path));
@@ -64,39 +79,33 @@ export async function startClientServer() {
     },
     { actor: 'system:test', tokenId: null, writeLimit: null },
   );
-  return {
-    environment: {
-      PGHOST: '127.0.0.1',
-      PGPORT: String(server.port),
-      PGUSER: 'tester',
-      PGPASSWORD: token,
-      PGDATABASE: 'eventful',
-      PGSSLMODE: 'disable',
-    },
-    async stop() {
-      const { storeId } = openKeyring(directory, keys);
-      await server.stop({ removeReadModel: true });
-      await removeReadModel(storeId.toString('hex')).catch(() => undefined);
-      rmSync(directory, { recursive: true, force: true });
-    },
+  const environment = {
+    PGHOST: '127.0.0.1',
+    PGPORT: String(server.port),
+    PGUSER: 'tester',
+    PGPASSWORD: token,
+    PGDATABASE: 'eventful',
+    PGSSLMODE: 'disable',
   };
+  const stop = async () => {
+    const { storeId } = openKeyring(directory, keys);
+    await server.stop({ removeReadModel: true });
+    await removeReadModel(storeId.toString('hex')).catch(() => undefined);
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    await declare(environment);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { environment, stop };
 }
 
 /** `node server.mjs`: a server to try one client by hand against; prints its environment, ends with ctrl-c. */
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { environment, stop } = await startClientServer();
   for (const [name, value] of Object.entries(environment)) console.log(`export ${name}='${value}'`);
-  const { default: pg } = await import('pg');
-  const client = new pg.Client({
-    host: environment.PGHOST,
-    port: Number(environment.PGPORT),
-    user: environment.PGUSER,
-    password: environment.PGPASSWORD,
-    database: environment.PGDATABASE,
-  });
-  await client.connect();
-  await client.query(SCHEMA);
-  await client.end();
   console.log('# ready');
   const end = () => void stop().then(() => process.exit(0));
   process.on('SIGINT', end);
