@@ -27,9 +27,9 @@ export const bulk: Run = async ({ options, peers, say }) => {
     side: `${side}: ${how}`,
     run: (isWarmUp = false) =>
       withCpu(system === 'eventful' ? peers.eventful : postgres, async () => {
-        say(`c: ${options.bulk} events, ${side}: ${how}`);
         const aggregates = Math.ceil(options.bulk / (isWarmUp ? WARM_UP_PART : 1) / EVENTS_PER_AGGREGATE);
         const events = aggregates * EVENTS_PER_AGGREGATE;
+        say(`c: ${events} events, ${side}: ${how}`);
         const done = await load({ events, aggregates, firstId });
         firstId += aggregates;
         const facts = { 'client share': done.clientShare };
