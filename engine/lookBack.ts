@@ -20,6 +20,10 @@ const CACHE_BYTES = 32 * 1024 * 1024;
 const SEGMENT_BYTES_MAX = 1024 * 1024;
 /** Above this a segment is too long to keep. */
 const THRESHOLD_MAX = 256;
+/** A state that so many events tell is folded from them each time. */
+const FEW_EVENTS = 8;
+/** Of such states one in so many is kept with its segment: what is read again and again soon is. */
+const READS_PER_KEPT = 16;
 
 /** The states from one snapshot (or from nothing) towards the next: `states[k]` is version `base + k`. */
 interface Segment {
@@ -33,10 +37,15 @@ interface Segment {
  */
 export class LookBack {
   private readonly segments = new RecentMap<string, Segment>(CACHE_BYTES, ({ bytes }) => bytes);
+  private reads = 0;
 
+  /** @param types the snapshot threshold of a type, and how many fields it has by now */
   constructor(
     private readonly repository: Repository,
-    private readonly thresholdOf: (aggregateType: string) => number,
+    private readonly types: {
+      readonly threshold: (aggregateType: string) => number;
+      readonly fieldCount: (aggregateType: string) => number;
+    },
   ) {}
 
   /** As `atVersion`, if that needs nothing of the store; undefined otherwise. */
@@ -44,13 +53,36 @@ export class LookBack {
     const { agg, state } = latest;
     if (version < 1 || version > state.version) return null;
     if (version === state.version) return state;
-    const threshold = this.thresholdOf(state.type);
+    const threshold = this.types.threshold(state.type);
     if (threshold > THRESHOLD_MAX) return undefined;
     const base = version - (version % threshold);
     const known = this.segments.get(segmentName(agg, base));
     return (
-      known?.states[version - base] ?? this.fromRecent(latest, base, version, known)?.states[version - base]
+      known?.states[version - base] ??
+      this.fromFew(latest, base, version) ??
+      this.fromRecent(latest, base, version, known)?.states[version - base]
     );
+  }
+
+  /**
+   * From the last few events alone, if they are in memory, and older ones cannot show behind them: because these set
+   * every field there is, or because there are none. Nothing is kept, since in a large store the next read is mostly of
+   * another aggregate.
+   */
+  private fromFew({ agg, state }: Placed, base: number, version: number): PlainState | undefined {
+    const fieldCount = this.types.fieldCount(state.type);
+    const changes: Change[] = [];
+    const set = new Set<string>();
+    const lowest = Math.max(base + 1, version - FEW_EVENTS + 1);
+    this.repository.recentBack(agg, version, lowest, (change) => {
+      changes.push(change);
+      for (const name of Object.keys(change.fields)) set.add(name);
+      return set.size < fieldCount;
+    });
+    const oldest = changes.at(-1);
+    if (oldest === undefined || (set.size < fieldCount && oldest.version > 1)) return undefined;
+    if (changes.length > 1 && ++this.reads % READS_PER_KEPT === 0) return undefined;
+    return changes.reverse().reduce(foldEvent, stateBefore(state));
   }
 
   /** Folds on from what is known, or from nothing, if the events are in memory. */
@@ -77,7 +109,7 @@ export class LookBack {
   async atVersion(head: Head, version: number, counts?: ReadCounts): Promise<PlainState | null> {
     if (version < 1 || version > head.version) return null;
     if (version === head.version) return head;
-    const threshold = this.thresholdOf(head.type);
+    const threshold = this.types.threshold(head.type);
     if (threshold > THRESHOLD_MAX) return this.fromNearest(head, version, counts);
     const base = version - (version % threshold);
     const known = this.segments.get(segmentName(head.agg, base));
@@ -93,7 +125,7 @@ export class LookBack {
   /** The last version at or before a position; null when there was none yet. */
   async atPosition(head: Head, position: number, counts?: ReadCounts): Promise<PlainState | null> {
     if (head.position <= position) return head;
-    const threshold = Math.min(this.thresholdOf(head.type), THRESHOLD_MAX);
+    const threshold = Math.min(this.types.threshold(head.type), THRESHOLD_MAX);
     // First the segment, by the positions of the events that begin one, then the version in it.
     let low = 0;
     let high = Math.floor((head.version - 1) / threshold);

@@ -49,7 +49,10 @@ export class Reader {
     private readonly repository: Repository,
     private readonly loop: CommitLoop,
   ) {
-    this.lookBack = new LookBack(repository, (type) => this.catalogue.snapshotThreshold(type));
+    this.lookBack = new LookBack(repository, {
+      threshold: (type) => this.catalogue.snapshotThreshold(type),
+      fieldCount: (type) => this.catalogue.schema.aggregates.get(type)?.fields.length ?? Infinity,
+    });
   }
 
   private get catalogue(): Catalogue {

@@ -213,6 +213,16 @@ export class Repository {
   }
 
   /**
+   * What the event of version `to` and those before it changed, newest first, as far as they are in memory: down to
+   * version `from`, or until `take` wants no more. @returns false where one is missing
+   */
+  recentBack(agg: Buffer, to: number, from: number, take: (change: records.Change) => boolean): boolean {
+    return this.recentEvents.back(agg, to, from, (plain, version) =>
+      take(records.decodeChange(this.names, version, plain)),
+    );
+  }
+
+  /**
    * A snapshot, if asked for, and what the events of versions `from` through `to` changed, in one read of the store for
    * what is not in memory; null for what is not there.
    */

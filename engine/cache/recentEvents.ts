@@ -59,21 +59,36 @@ export class RecentEvents {
    * They are views that are valid until the next call of `add`.
    */
   range(agg: Buffer, from: number, to: number): Buffer[] | null {
-    let place = this.places.find(agg);
-    if (place < 0) return null;
-    let version = this.versionAt(place);
-    if (version < to || version - from > STEPS_MAX) return null;
     const records: Buffer[] = [];
+    const isWhole = this.back(agg, to, from, (record) => {
+      records.push(record);
+      return true;
+    });
+    return isWhole ? records.reverse() : null;
+  }
+
+  /**
+   * Hands out the record of version `to` and those before it, newest first, down to version `from` or until `take` wants
+   * no more. They are views as those of `range`.
+   * @returns false where one is not here, or too far from the newest
+   */
+  back(agg: Buffer, to: number, from: number, take: (record: Buffer, version: number) => boolean): boolean {
+    let place = this.places.find(agg);
+    if (place < 0) return false;
+    let version = this.versionAt(place);
+    if (version < to || version - from > STEPS_MAX) return false;
     while (version >= from) {
       const [slab, at] = [this.places.slabOf(place), place % SLAB_BYTES];
-      if (version <= to)
-        records.push(slab.subarray(at + RECORD_AT, at + RECORD_AT + slab.readUInt16LE(at + LENGTH_AT)));
-      if (version === from) return records.reverse();
+      if (version <= to) {
+        const start = at + RECORD_AT;
+        const record = slab.subarray(start, start + slab.readUInt16LE(at + LENGTH_AT));
+        if (!take(record, version) || version === from) return true;
+      }
       place = slab.readUIntLE(at, PLACE_BYTES) - 1;
-      if (place < 0 || this.places.isGone(place) || this.versionAt(place) !== version - 1) return null;
+      if (place < 0 || this.places.isGone(place) || this.versionAt(place) !== version - 1) return false;
       version--;
     }
-    return null;
+    return false;
   }
 
   private versionAt(place: number): number {

@@ -1,19 +1,16 @@
-/** What is durable and what is visible: a log whose syncs are held back or fail, and what AS OF reads. */
+/** What is durable and what is visible: a log whose syncs are held back or fail. */
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Prefix } from '../codec/keys.js';
 import { createKeyring, openKeyring } from '../crypto/keyring.js';
 import { Engine } from '../engine.js';
-import { applyEvent } from '../fold.js';
 import type { AppendOptions, NewLogRecord } from '../log/log.js';
 import { MemoryLog } from '../log/memory.js';
 import { MemoryStore } from '../store/memory.js';
-import type { ScanRange, StoredEntry } from '../store/store.js';
-import type { AggregateDefinition, Fields, NewEvent, StateRow, Writer } from '../types.js';
+import type { AggregateDefinition, Fields, NewEvent, Writer } from '../types.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'durable-'));
 const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
@@ -22,13 +19,12 @@ const keyring = openKeyring(directory, keys);
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const writer: Writer = { actor: 'user:tester', tokenId: null, writeLimit: null };
-const THRESHOLD = 7;
 const note: AggregateDefinition = {
   type: 'note',
   fields: [],
   events: [{ name: 'written', fields: null }],
   open: true,
-  snapshotThreshold: THRESHOLD,
+  snapshotThreshold: 7,
   comment: null,
 };
 const event = (id: string, payload: Fields = { text: 'x' }): NewEvent => ({
@@ -49,23 +45,6 @@ class HeldLog extends MemoryLog {
   override async append(record: NewLogRecord, options?: AppendOptions): Promise<void> {
     if (this.held !== null) await new Promise<void>((resolve) => this.held?.push(resolve));
     return super.append(record, options);
-  }
-}
-
-/** Counts the events that are read. */
-class CountingStore extends MemoryStore {
-  events = 0;
-
-  override async getMany(keys: readonly Uint8Array[]): Promise<(Buffer | null)[]> {
-    this.events += keys.filter((key) => key[0] === Prefix.event).length;
-    return super.getMany(keys);
-  }
-
-  override async *scan(range: ScanRange): AsyncIterable<StoredEntry> {
-    for await (const entry of super.scan(range)) {
-      if (entry.key[0] === Prefix.event) this.events++;
-      yield entry;
-    }
   }
 }
 
@@ -246,86 +225,6 @@ describe('durability', () => {
     expect((await again.state('note', 'kept'))?.version).toBe(1n);
     expect(await again.state('note', 'lost')).toBeNull();
     await again.verify(null, null);
-  });
-});
-
-describe('looking back', () => {
-  test.each([
-    ['from events in memory', false],
-    ['from the store', true],
-  ])('AS OF folds at most the threshold, and equals the fold of the events: %s', async (_, reopened) => {
-    const [store, log] = [new CountingStore(), new MemoryLog()];
-    let engine = await open(store, log);
-    const states: Fields[] = [{}];
-    const positions: bigint[] = [0n];
-    for (let i = 1; i <= 60; i++) {
-      const payload = { count: String(i), [`f${i % 5}`]: i % 3 === 0 ? null : String(i) };
-      const rows = await engine.append([event('a', payload), event('other')], writer);
-      states.push(applyEvent(states.at(-1) ?? {}, payload));
-      positions.push(rows[0]?.position ?? 0n);
-    }
-    if (reopened) engine = await open(store, log.reopen());
-    let read = 0;
-    for (let v = 1; v <= 60; v++) {
-      store.events = 0;
-      const [row] = await collect<StateRow>(
-        engine.states('note', ['a'], { kind: 'version', version: BigInt(v) }),
-      );
-      expect(row).toMatchObject({ version: BigInt(v), position: positions[v], fields: states[v] });
-      expect(store.events).toBeLessThan(THRESHOLD);
-      const [same] = await collect<StateRow>(
-        engine.states('note', ['a'], { kind: 'position', position: positions[v] ?? 0n }),
-      );
-      expect(same).toEqual(row);
-      expect(store.events).toBeLessThan(2 * THRESHOLD);
-      read += store.events;
-    }
-    expect(read === 0).toBe(!reopened);
-    expect(await collect(engine.states('note', ['a'], { kind: 'version', version: 61n }))).toEqual([]);
-    expect(await collect(engine.states('note', ['a'], { kind: 'version', version: 0n }))).toEqual([]);
-    const before = { kind: 'position', position: (positions[1] ?? 1n) - 1n } as const;
-    expect(await collect(engine.states('note', ['a'], before))).toEqual([]);
-  });
-
-  test('history and events agree with the fold for any order of events over aggregates', async () => {
-    const step = fc.tuple(
-      fc.constantFrom('a', 'b', 'c'),
-      fc.dictionary(fc.constantFrom('x', 'y', 'z'), fc.option(fc.string({ unit: 'grapheme' })), {
-        minKeys: 1,
-      }),
-    );
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-        const engine = await open();
-        const folds = new Map<string, Fields[]>();
-        for (const [id, raw] of steps) {
-          const payload = Object.fromEntries(
-            Object.entries(raw).map(([k, v]) => [k, v?.replaceAll('\0', '') ?? null]),
-          );
-          await engine.append([event(id, payload)], writer);
-          const all = folds.get(id) ?? [];
-          folds.set(id, [...all, applyEvent(all.at(-1) ?? {}, payload)]);
-        }
-        for (const [id, expected] of folds) {
-          const history = await collect(engine.history('note', [id]));
-          expect(history.map((row) => row.fields)).toEqual(expected);
-          history.forEach((row, i) => expect(row.validTo).toBe(history[i + 1]?.validFrom ?? null));
-          expect((await engine.state('note', id))?.fields).toEqual(expected.at(-1));
-        }
-        expect(await collect(engine.events({ aggregateType: 'note' }))).toHaveLength(steps.length);
-        const then = new Map<string, Fields>();
-        const byId = (a: { id: string }, b: { id: string }): number => a.id.localeCompare(b.id);
-        for (const event of await collect(engine.events({ aggregateType: 'note' }))) {
-          then.set(event.aggregateId, applyEvent(then.get(event.aggregateId) ?? {}, event.payload));
-          const asOf = { kind: 'position', position: event.position } as const;
-          const rows = await collect<StateRow>(engine.states('note', null, asOf));
-          expect(rows.map(({ aggregateId: id, fields }) => ({ id, fields })).sort(byId)).toEqual(
-            [...then].map(([id, fields]) => ({ id, fields })).sort(byId),
-          );
-        }
-      }),
-      { numRuns: 25 },
-    );
   });
 });
 
