@@ -60,6 +60,12 @@ export class Catalogue {
     return INTERNAL.get(type) ?? this.types.get(type)?.number ?? null;
   }
 
+  /** The numbers in keys of all types, ascending. */
+  typeNumbers(): number[] {
+    const own = [...this.types.values()].map(({ number }) => number);
+    return [...INTERNAL.values(), ...own].sort((a, b) => a - b);
+  }
+
   /** The type with a number in keys, null if there is none. */
   typeAt(number: number): string | null {
     for (const [type, described] of this.types) if (described.number === number) return type;

@@ -300,9 +300,9 @@ export class Engine implements ProjectionSource {
    */
   async verify(type: string | null, id: string | null, options: VerifyOptions = {}): Promise<VerifyReport> {
     const { progress } = this.loop.state;
-    if (type === null) return this.storeVerifier(options).run(Buffer.alloc(0));
+    if (type === null) return this.storeVerifier(options).run(null);
     requireAggregate(this.schema(), type);
-    if (id === null) return this.storeVerifier(options).run(typePrefix(this.catalogue.typeNumber(type) ?? 0));
+    if (id === null) return this.storeVerifier(options).run(this.catalogue.typeNumber(type) ?? 0);
     return verifyOne(
       {
         repository: this.repository,

@@ -54,6 +54,17 @@ export interface StoredEvent extends LeafParts {
   readonly fields: Fields;
 }
 
+/** What of a keyring records are read with. */
+export type RecordKeys = Pick<Keyring, 'storeId' | 'indexKey' | 'ring' | 'currentDataKey'>;
+
+/** The same as plain data. */
+export interface PlainKeys {
+  readonly storeId: Uint8Array;
+  readonly indexKey: Uint8Array;
+  /** The data keys, by their numbers. */
+  readonly ring: readonly (readonly [number, Uint8Array])[];
+}
+
 export class Repository {
   readonly index: Index;
   readonly eventIds: EventIds;
@@ -67,14 +78,20 @@ export class Repository {
 
   constructor(
     readonly store: WriteBehindStore,
-    keyring: Keyring,
+    private readonly keys: RecordKeys,
   ) {
-    this.index = new Index(keyring.indexKey);
-    this.eventIds = new EventIds(keyring.indexKey);
-    this.sealer = new Sealer(keyring.storeId, keyring.ring, keyring.currentDataKey);
+    this.index = new Index(keys.indexKey);
+    this.eventIds = new EventIds(keys.indexKey);
+    this.sealer = new Sealer(keys.storeId, keys.ring, keys.currentDataKey);
     this.positions = new Positions(store, this.sealer);
     this.scans = new HeadScans(this);
     this.dictionary = new Dictionary(store, this.sealer, this.names);
+  }
+
+  /** What another thread reads the same records with. */
+  plainKeys(): PlainKeys {
+    const { storeId, indexKey, ring } = this.keys;
+    return { storeId, indexKey, ring: [...ring.values()].map(({ id, bytes }) => [id, bytes]) };
   }
 
   // Identities

@@ -124,12 +124,31 @@ export function prefixRange(
   prefix: PrefixByte,
   bytes: Uint8Array = Buffer.alloc(0),
 ): { gte: Buffer; lt: Buffer } {
-  const gte = plainKey(prefix, bytes);
-  const lt = Buffer.from(gte);
-  let i = lt.length - 1;
-  while (lt[i] === 0xff) i--;
-  lt[i] = (lt[i] ?? 0) + 1;
-  return { gte, lt: lt.subarray(0, i + 1) };
+  return aggKeys(prefix, aggsWith(bytes));
+}
+
+/** Aggregates by their agg: from these bytes on, up to but not including those; null: to the end of all. */
+export interface AggRange {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array | null;
+}
+
+/** All aggregates whose agg starts with these bytes. */
+export function aggsWith(prefix: Uint8Array): AggRange {
+  const next = Buffer.from(prefix);
+  let last = next.length - 1;
+  while (last >= 0 && next[last] === 0xff) last--;
+  if (last < 0) return { from: prefix, to: null };
+  next[last] = (next[last] ?? 0) + 1;
+  return { from: prefix, to: next.subarray(0, last + 1) };
+}
+
+/** The keys of one kind of record of these aggregates. */
+export function aggKeys(prefix: PrefixByte, { from, to }: AggRange): { gte: Buffer; lt: Buffer } {
+  return {
+    gte: plainKey(prefix, from),
+    lt: to === null ? Buffer.of(prefix + 1) : plainKey(prefix, to),
+  };
 }
 
 export function typePrefix(typeNumber: number): Buffer {

@@ -5,6 +5,7 @@ const BATCH = 256;
 
 /** A store in memory, for tests: one array sorted by key, searched by halving. */
 export class MemoryStore implements Store {
+  readonly directory = null;
   readonly #entries: StoredEntry[] = [];
   #closed = false;
 

@@ -45,6 +45,8 @@ declare module 'rocksdb-native' {
   }
 
   interface Options {
+    /** Takes no lock: another one may have it open to write. */
+    readOnly?: boolean;
     maxBackgroundJobs?: number;
     maxOpenFiles?: number;
     tableBlockSize?: number;

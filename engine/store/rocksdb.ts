@@ -9,6 +9,7 @@ import type { Entry, ScanRange, Store, StoredEntry } from './store.js';
 const iteratorCapacity = 256;
 
 type Binding = typeof RocksDB;
+type StoreOptions = Omit<NonNullable<ConstructorParameters<Binding>[1]>, 'filterPolicy'>;
 type OpenIterator = ReturnType<RocksDB['iterator']>;
 
 /** Loaded on first use, so that what needs no RocksDB (tests, the browser's verifier) runs without the binding. */
@@ -28,27 +29,45 @@ export class RocksStore implements Store {
   readonly #iterators = new Set<OpenIterator>();
   #closing: Promise<void> | null = null;
 
-  private constructor(db: RocksDB) {
+  private constructor(
+    db: RocksDB,
+    readonly directory: string,
+  ) {
     this.#db = db;
   }
 
   /** Creates the directory if need be. Errors: 55006 already open here or elsewhere, XX001, 53100, 58030. */
   static async open(directory: string): Promise<RocksStore> {
+    await mkdir(directory, { recursive: true }).catch((cause: unknown) => {
+      throw openError(directory, cause);
+    });
+    return RocksStore.#open(directory, {
+      maxBackgroundJobs: Math.max(2, Math.min(6, availableParallelism())),
+      // Index and filters stay in memory outside the block cache, which is small and would thrash.
+      tableCacheIndexAndFilterBlocks: false,
+      tableBlockSize: 8192,
+      writeBufferSize: 64 * 1024 * 1024,
+      maxWriteBufferNumber: 3,
+    });
+  }
+
+  /**
+   * A store that is open elsewhere in this process, as it is now and stays: what is written later is not seen here, and
+   * the table files that are open stay readable when the other one has done away with them. For whoever reads all of it,
+   * which needs no filters: index and filters are read as they are needed.
+   * Errors: as those of `open`; also when table files went away just now.
+   */
+  static async openToRead(directory: string): Promise<RocksStore> {
+    return RocksStore.#open(directory, { readOnly: true, tableCacheIndexAndFilterBlocks: true });
+  }
+
+  static async #open(directory: string, options: StoreOptions): Promise<RocksStore> {
     const Rocks = await loadBinding();
     try {
-      await mkdir(directory, { recursive: true });
-      const db = new Rocks(directory, {
-        maxBackgroundJobs: Math.max(2, Math.min(6, availableParallelism())),
-        // Ten bits a key: about one point read of an absent key in a hundred touches the disk.
-        filterPolicy: new Rocks.BloomFilterPolicy(10),
-        // Index and filters stay in memory outside the block cache, which is small and would thrash.
-        tableCacheIndexAndFilterBlocks: false,
-        tableBlockSize: 8192,
-        writeBufferSize: 64 * 1024 * 1024,
-        maxWriteBufferNumber: 3,
-      });
+      // Ten bits a key: about one point read of an absent key in a hundred touches the disk.
+      const db = new Rocks(directory, { ...options, filterPolicy: new Rocks.BloomFilterPolicy(10) });
       await db.ready();
-      return new RocksStore(db);
+      return new RocksStore(db, directory);
     } catch (cause) {
       throw openError(directory, cause);
     }

@@ -28,6 +28,9 @@ export interface StoredEntry extends Entry {
 }
 
 export interface Store {
+  /** Where other threads can read it (`RocksStore.openToRead`) while it is open here; null: nowhere. */
+  readonly directory: string | null;
+
   get(key: Uint8Array): Promise<Buffer | null>;
 
   /** One read batch; the answer has the order of `keys`. */

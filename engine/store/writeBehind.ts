@@ -26,6 +26,10 @@ export class WriteBehindStore implements Store {
     this.#store = store;
   }
 
+  get directory(): string | null {
+    return this.#store.directory;
+  }
+
   /** Takes the entries of a committed group; their buffers must not be changed any more. */
   enqueue(entries: readonly Entry[]): void {
     this.#dropReplaced(entries.at(-1));

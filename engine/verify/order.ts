@@ -3,26 +3,43 @@ import type { LogEntry } from '../codec/records.js';
 import type { Repository, StoredEvent } from '../repository.js';
 
 const LEAF_BYTES = 32;
-/** leaf(32) ‖ agg(11) ‖ version(8) ‖ time(8) */
-const ENTRY_BYTES = LEAF_BYTES + AGG_BYTES + 16;
+/** leaf(32) ‖ agg(11) ‖ version(8) ‖ time(8) ‖ 1 where the event was found sound */
+const ENTRY_BYTES = LEAF_BYTES + AGG_BYTES + 17;
 const VERSION_AT = LEAF_BYTES + AGG_BYTES;
+const TIME_AT = VERSION_AT + 8;
+const SOUND_AT = TIME_AT + 8;
+/** In one piece of memory, whose size is limited: 63 MB. */
+const PIECE_ENTRIES = 2 ** 20;
 
-/** The total order as it is stored, in memory: 59 bytes a position. What cannot be read has version 0. */
+/** The memory of an order of so many positions, which several threads may use. */
+export function orderMemory(size: number): readonly SharedArrayBuffer[] {
+  const pieces: SharedArrayBuffer[] = [];
+  for (let first = 0; first < size; first += PIECE_ENTRIES)
+    pieces.push(new SharedArrayBuffer(Math.min(PIECE_ENTRIES, size - first) * ENTRY_BYTES));
+  return pieces;
+}
+
+/**
+ * The total order in memory, 60 bytes a position, and which events of it were found sound. What cannot be read has
+ * version 0. Once it is read, other threads may look into it, and mark what they find: no two of them the same event.
+ */
 export class TotalOrder {
-  private readonly bytes: Buffer;
-  private isWhole = true;
+  private readonly pieces: readonly Buffer[];
 
+  /** @param memory made by `orderMemory` for this size */
   constructor(
-    private readonly repository: Repository,
     readonly size: number,
+    readonly memory = orderMemory(size),
   ) {
-    this.bytes = Buffer.alloc(size * ENTRY_BYTES);
+    this.pieces = memory.map((piece) => Buffer.from(piece));
   }
 
-  async read(): Promise<void> {
+  /** @returns whether all of it could be read */
+  async read({ positions }: Repository): Promise<boolean> {
     let next = 1;
+    let isWhole = true;
     try {
-      for await (const entry of this.repository.positions.scan(1, this.size)) {
+      for await (const entry of positions.scan(1, this.size)) {
         if (entry.position !== next) break;
         this.take(entry);
         next++;
@@ -31,26 +48,27 @@ export class TotalOrder {
       // Damage in the order itself: what it hides is named by the events that are not found in it.
     }
     for (; next <= this.size; next++) {
-      const entry = await this.repository.positions.at(next).catch(() => null);
-      if (entry === null) this.isWhole = false;
+      const entry = await positions.at(next).catch(() => null);
+      if (entry === null) isWhole = false;
       else this.take(entry);
     }
+    return isWhole;
   }
 
   leaf(position: number): Buffer {
-    const at = (position - 1) * ENTRY_BYTES;
-    return this.bytes.subarray(at, at + LEAF_BYTES);
+    const at = offset(position);
+    return this.piece(position).subarray(at, at + LEAF_BYTES);
   }
 
   aggAt(position: number): Buffer {
-    const at = (position - 1) * ENTRY_BYTES;
-    return this.bytes.subarray(at + LEAF_BYTES, at + VERSION_AT);
+    const at = offset(position);
+    return this.piece(position).subarray(at + LEAF_BYTES, at + VERSION_AT);
   }
 
   /** Whether the aggregate at a position starts with these bytes; not so for a position that cannot be read. */
   isOf(position: number, prefix: Buffer): boolean {
-    const at = (position - 1) * ENTRY_BYTES + LEAF_BYTES;
-    for (let i = 0; i < prefix.length; i++) if (this.bytes[at + i] !== prefix[i]) return false;
+    const [piece, at] = [this.piece(position), offset(position) + LEAF_BYTES];
+    for (let i = 0; i < prefix.length; i++) if (piece[at + i] !== prefix[i]) return false;
     return this.versionAt(position) > 0;
   }
 
@@ -61,52 +79,61 @@ export class TotalOrder {
       leaf: this.leaf(position),
       agg: this.aggAt(position),
       version: this.versionAt(position),
-      recordedAt: this.bytes.readDoubleBE((position - 1) * ENTRY_BYTES + VERSION_AT + 8),
+      recordedAt: this.piece(position).readDoubleBE(offset(position) + TIME_AT),
     };
   }
 
-  /** Whether the order has this leaf at the event's position, and says the same of the event. */
-  says(event: StoredEvent, leaf: Buffer): boolean {
+  /**
+   * Whether the order has this leaf at the event's position, and says the same of the event. If so, the event is marked
+   * as sound.
+   */
+  confirms(event: StoredEvent, leaf: Buffer): boolean {
     const { position, agg } = event;
     if (position < 1 || position > this.size) return false;
-    const at = (position - 1) * ENTRY_BYTES;
-    return (
-      leaf.compare(this.bytes, at, at + LEAF_BYTES) === 0 &&
-      agg.compare(this.bytes, at + LEAF_BYTES, at + VERSION_AT) === 0 &&
+    const [piece, at] = [this.piece(position), offset(position)];
+    const same =
+      leaf.compare(piece, at, at + LEAF_BYTES) === 0 &&
+      agg.compare(piece, at + LEAF_BYTES, at + VERSION_AT) === 0 &&
       this.versionAt(position) === event.version &&
-      this.bytes.readDoubleBE(at + VERSION_AT + 8) === event.recordedAt
-    );
+      piece.readDoubleBE(at + TIME_AT) === event.recordedAt;
+    if (same) piece[at + SOUND_AT] = 1;
+    return same;
   }
 
-  /** The newest version of each of these aggregates (latin1 of agg); where the order is damaged, by their heads too. */
-  async lastVersions(aggs: ReadonlySet<string>, signal?: AbortSignal): Promise<Map<string, number>> {
-    const last = new Map([...aggs].map((name) => [name, 1]));
-    if (aggs.size === 0) return last;
-    for (let position = 1; position <= this.size; position++) {
+  isSound(position: number): boolean {
+    return this.piece(position)[offset(position) + SOUND_AT] === 1;
+  }
+
+  /** The newest version of each of these aggregates (latin1 of agg), 1 at least. */
+  newestOf(aggs: ReadonlySet<string>): Map<string, number> {
+    const newest = new Map([...aggs].map((name) => [name, 1]));
+    for (let position = 1; aggs.size > 0 && position <= this.size; position++) {
       const name = this.aggAt(position).toString('latin1');
-      const known = last.get(name);
-      if (known !== undefined) last.set(name, Math.max(known, this.versionAt(position)));
+      const known = newest.get(name);
+      if (known !== undefined) newest.set(name, Math.max(known, this.versionAt(position)));
     }
-    if (this.isWhole) return last;
-    for (const [name, known] of last) {
-      signal?.throwIfAborted();
-      // A head that is damaged itself is named when its aggregate is verified.
-      const head = await this.repository.head(Buffer.from(name, 'latin1')).catch(() => null);
-      if (head !== null && head.position <= this.size) last.set(name, Math.max(known, head.version));
-    }
-    return last;
+    return newest;
   }
 
   private versionAt(position: number): number {
     // A double holds every safe integer exactly.
-    return this.bytes.readDoubleBE((position - 1) * ENTRY_BYTES + VERSION_AT);
+    return this.piece(position).readDoubleBE(offset(position) + VERSION_AT);
+  }
+
+  private piece(position: number): Buffer {
+    return this.pieces[Math.floor((position - 1) / PIECE_ENTRIES)] as Buffer;
   }
 
   private take(entry: LogEntry): void {
-    const at = (entry.position - 1) * ENTRY_BYTES;
-    this.bytes.set(entry.leaf, at);
-    this.bytes.set(entry.agg, at + LEAF_BYTES);
-    this.bytes.writeDoubleBE(entry.version, at + VERSION_AT);
-    this.bytes.writeDoubleBE(entry.recordedAt, at + VERSION_AT + 8);
+    const [piece, at] = [this.piece(entry.position), offset(entry.position)];
+    piece.set(entry.leaf, at);
+    piece.set(entry.agg, at + LEAF_BYTES);
+    piece.writeDoubleBE(entry.version, at + VERSION_AT);
+    piece.writeDoubleBE(entry.recordedAt, at + TIME_AT);
   }
+}
+
+/** In its piece. */
+function offset(position: number): number {
+  return ((position - 1) % PIECE_ENTRIES) * ENTRY_BYTES;
 }

@@ -3,7 +3,7 @@
  * their keys. An aggregate in which anything is amiss is only set aside here; to find and name the first fault
  * is for verifyAggregate, which reads it again record by record.
  */
-import { aggOf, Prefix, prefixRange, versionOf } from '../codec/keys.js';
+import { aggKeys, aggOf, Prefix, versionOf, type AggRange } from '../codec/keys.js';
 import { DatabaseError } from '../errors.js';
 import type { Head, Repository, StoredEvent } from '../repository.js';
 import { AggregateCursor } from '../store/cursor.js';
@@ -38,21 +38,20 @@ interface Beside {
   readonly snapshots: AggregateCursor;
 }
 
-/** Verifies the aggregates whose agg starts with these bytes, in order of agg, as far as the store can be read. */
+/** Verifies aggregates in order of agg, as far as the store can be read. */
 export async function* scanAggregates(
   repository: Repository,
-  typePrefix: Buffer,
+  range: AggRange,
   options: ScanOptions,
 ): AsyncGenerator<Scanned[]> {
   const { store } = repository;
-  const cursor = (prefix: 0x68 | 0x73): AggregateCursor =>
-    new AggregateCursor(store, prefixRange(prefix, typePrefix));
+  const cursor = (prefix: 0x68 | 0x73): AggregateCursor => new AggregateCursor(store, aggKeys(prefix, range));
   const beside = { heads: cursor(Prefix.head), snapshots: cursor(Prefix.snapshot) };
   // One for all: aggregates come one after the other.
   const tree = new GrowingTree();
   let running: Running | null = null;
   try {
-    for await (const batch of store.batches(prefixRange(Prefix.event, typePrefix))) {
+    for await (const batch of store.batches(aggKeys(Prefix.event, range))) {
       options.signal?.throwIfAborted();
       const scanned: Scanned[] = [];
       for (const entry of batch) {

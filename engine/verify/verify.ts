@@ -3,7 +3,8 @@
  * → every signed checkpoint; then holds heads, snapshots and the read model's rows against the fold. Nothing that is
  * compared is taken from where it is compared with.
  */
-import { tileKey, typeNumberOf } from '../codec/keys.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { tileKey, typeNumberOf, typePrefix } from '../codec/keys.js';
 import type { Checkpoints } from '../checkpoint.js';
 import { isInternalType, type Catalogue } from '../catalogue.js';
 import { DatabaseError, SqlState } from '../errors.js';
@@ -14,11 +15,14 @@ import type { StateRow } from '../types.js';
 import { entryFault, verifyAggregate, type Failure } from './aggregate.js';
 import { TotalOrder } from './order.js';
 import type { Limits } from './recompute.js';
-import { scanAggregates } from './scan.js';
+import { scanStore } from './scanStore.js';
+import { defaultScanThreads } from './scanThreads.js';
 
 const READ_MODEL_BATCH = 500;
 /** Aggregates read at the same time. */
 const CONCURRENT = 16;
+/** After so many leaves of the store tree, some milliseconds, others have their turn. */
+const LEAVES_PER_TURN = 4096;
 
 export interface VerifyReport {
   readonly aggregates: number;
@@ -42,6 +46,8 @@ export interface VerifyParts {
 
 export interface VerifyOptions {
   readonly signal?: AbortSignal;
+  /** Threads that scan the store beside this one; 0: none. By default half of the cores, where it is worth it. */
+  readonly threads?: number;
   /** The ids of a type that somebody else knows, to name an aggregate by whose head cannot be read. */
   readonly ids?: (type: string) => AsyncIterable<readonly string[]>;
   /** Compares folded states with the read model; returns the first that differs. */
@@ -62,9 +68,11 @@ export class StoreVerifier {
   private readonly repository: Repository;
   private readonly progress: Progress;
   private readonly order: TotalOrder;
-  /** Positions whose event was found sound. */
-  private readonly seen: Uint8Array;
+  /** The order could be read to its end. */
+  private isWhole = true;
   private folded: StateRow[] = [];
+  /** Ends everything that is under way. */
+  private readonly stop = new AbortController();
   private aggregates = 0;
 
   constructor(
@@ -73,23 +81,36 @@ export class StoreVerifier {
   ) {
     this.repository = parts.repository;
     this.progress = parts.progress;
-    this.order = new TotalOrder(this.repository, this.progress.position);
-    this.seen = new Uint8Array(this.progress.position + 1);
+    this.order = new TotalOrder(this.progress.position);
+    const { signal } = options;
+    signal?.addEventListener('abort', () => this.stop.abort(signal.reason), { once: true });
+    if (signal?.aborted === true) this.stop.abort(signal.reason);
   }
 
-  /** @param typePrefix only aggregates whose agg starts with these bytes */
-  async run(typePrefix: Buffer): Promise<VerifyReport> {
-    const { signal } = this.options;
-    await this.order.read();
-    const amiss = await this.verifyByScan(typePrefix);
+  /** @param type the number of the only type to verify; null: all */
+  async run(type: number | null): Promise<VerifyReport> {
+    try {
+      return await this.verify(type);
+    } finally {
+      this.stop.abort();
+    }
+  }
+
+  private async verify(type: number | null): Promise<VerifyReport> {
+    const prefix = type === null ? Buffer.alloc(0) : typePrefix(type);
+    this.isWhole = await this.order.read(this.repository);
+    // Beside the scan; what it finds is told after what that finds, which names more.
+    const tree = this.verifyTree();
+    tree.catch(() => undefined);
+    const amiss = await this.verifyByScan(type);
     let events = 0;
     for (let position = 1; position <= this.progress.position; position++) {
-      if (!this.order.isOf(position, typePrefix)) continue;
+      if (!this.order.isOf(position, prefix)) continue;
       events++;
-      if (this.seen[position] === 0) amiss.add(this.order.aggAt(position).toString('latin1'));
+      if (!this.order.isSound(position)) amiss.add(this.order.aggAt(position).toString('latin1'));
     }
-    for (const group of groupsOf(await this.order.lastVersions(amiss, signal))) {
-      signal?.throwIfAborted();
+    for (const group of groupsOf(await this.lastVersions(amiss))) {
+      this.stop.signal.throwIfAborted();
       const outcomes = await Promise.all(
         group.map(async ({ agg, last }) => ({
           agg,
@@ -102,13 +123,12 @@ export class StoreVerifier {
       }
     }
     await this.compareFolded();
-    const checked = await this.verifyTree();
     return {
       aggregates: this.aggregates,
       events,
       size: this.progress.position,
       root: frontierRoot(this.progress.frontier).toString('hex'),
-      checkpoints: checked,
+      checkpoints: await tree,
     };
   }
 
@@ -120,21 +140,38 @@ export class StoreVerifier {
     entryFault(this.order.entryAt(event.position), event, leaf);
 
   /** Verifies what is sound in one pass. @returns the aggregates that have to be looked at one by one */
-  private async verifyByScan(typePrefix: Buffer): Promise<Set<string>> {
+  private async verifyByScan(type: number | null): Promise<Set<string>> {
+    const { repository, order, stop } = this;
     const amiss = new Set<string>();
-    const check = (event: StoredEvent, leaf: Buffer): boolean => {
-      if (!this.order.says(event, leaf)) return false;
-      this.seen[event.position] = 1;
-      return true;
-    };
-    const options = { check, limits: () => this.limits(), signal: this.options.signal };
-    for await (const scanned of scanAggregates(this.repository, typePrefix, options)) {
-      for (const { agg, state } of scanned) {
-        if (state === undefined) amiss.add(agg.toString('latin1'));
-        else await this.fold(state);
-      }
-    }
+    await scanStore({
+      repository,
+      order,
+      stop,
+      type,
+      types: this.parts.catalogue.typeNumbers(),
+      threads: this.options.threads ?? defaultScanThreads(order.size),
+      limits: () => this.limits(),
+      take: async (scanned) => {
+        for (const { agg, state } of scanned) {
+          if (state === undefined) amiss.add(agg);
+          else await this.fold(state);
+        }
+      },
+    });
     return amiss;
+  }
+
+  /** The newest version of each of these aggregates (latin1 of agg); where the order is damaged, by their heads too. */
+  private async lastVersions(aggs: ReadonlySet<string>): Promise<Map<string, number>> {
+    const last = this.order.newestOf(aggs);
+    if (this.isWhole) return last;
+    for (const [name, known] of last) {
+      this.stop.signal.throwIfAborted();
+      // A head that is damaged itself is named when its aggregate is verified.
+      const head = await this.repository.head(Buffer.from(name, 'latin1')).catch(() => null);
+      if (head !== null && head.position <= this.order.size) last.set(name, Math.max(known, head.version));
+    }
+    return last;
   }
 
   /** @param state null when the aggregate has changed since */
@@ -171,6 +208,9 @@ export class StoreVerifier {
       const signed = wanted.get(position);
       if (signed !== undefined && !tree.root().equals(signed))
         await this.failAt(position, 'the store tree is not what its checkpoint signed');
+      if (position % LEAVES_PER_TURN > 0) continue;
+      await nextTurn();
+      this.stop.signal.throwIfAborted();
     }
     for (const { level, index, hash } of nodes) await this.verifyNode(level, index, hash);
     if (!tree.root().equals(frontierRoot(this.progress.frontier)))

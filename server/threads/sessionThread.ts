@@ -1,16 +1,12 @@
 /** One session thread as the engine's thread knows it. */
-import { existsSync } from 'node:fs';
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
+import { workerModule } from '../../engine/workerModule.js';
 import type { Called } from './calls.js';
 import { CallServer } from './callServer.js';
 import type { Lent } from './lent.js';
 import type { FromThread, News, ThreadData, ToThread } from './messages.js';
 
-/** Beside this file once it is compiled; tests run this one from source, and take the compiled worker of the build. */
-const COMPILED = new URL('./worker.js', import.meta.url);
-const ENTRY = existsSync(COMPILED)
-  ? COMPILED
-  : new URL('../../dist/server/threads/worker.js', import.meta.url);
+const ENTRY = workerModule(import.meta.url, 'server/threads/worker.js');
 
 /** A connection that the thread serves. */
 export interface Served {

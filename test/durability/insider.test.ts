@@ -162,10 +162,15 @@ const named = (reason: string): unknown =>
   });
 const found = expect.objectContaining({ sqlstate: 'XX001' });
 
+/** Scanning in the engine's thread and in threads of their own. */
+const WAYS = [{ threads: 0 }, { threads: 2 }];
+
 async function bothRefuse(directory: string, error: unknown): Promise<void> {
   await opened(directory, async (engine) => {
-    await expect(engine.verify(null, null)).rejects.toEqual(error);
-    await expect(engine.verify('patient', null)).rejects.toEqual(error);
+    for (const options of WAYS) {
+      await expect(engine.verify(null, null, options)).rejects.toEqual(error);
+      await expect(engine.verify('patient', null, options)).rejects.toEqual(error);
+    }
     await expect(engine.verify('patient', VICTIM)).rejects.toEqual(error);
   });
 }
@@ -174,7 +179,8 @@ describe('an altered payload', () => {
   test('the insider leaves a store alone that verifies', async () => {
     const directory = await after(async (insider) => insider.repairTree(await insider.repairAggregate()));
     await opened(directory, async (engine) => {
-      expect(await engine.verify(null, null)).toMatchObject({ size: total, events: total });
+      for (const options of WAYS)
+        expect(await engine.verify(null, null, options)).toMatchObject({ size: total, events: total });
       await engine.verify('patient', VICTIM);
     });
   });

@@ -10,6 +10,7 @@ import { openKeyring } from '../../engine/crypto/keyring.js';
 import { Repository } from '../../engine/repository.js';
 import { RocksStore } from '../../engine/store/rocksdb.js';
 import { WriteBehindStore } from '../../engine/store/writeBehind.js';
+import { readModelFor } from '../../server/statements/compare.js';
 import { startTestServer, type TestServer } from '../harness.js';
 import { callVerify } from './support.js';
 
@@ -121,6 +122,13 @@ interface Refusal {
   readonly detail: string;
 }
 
+/** A store of this size is not scanned in threads of itself. */
+async function expectSameInThreads({ server }: TestServer, { detail }: Refusal): Promise<void> {
+  const { engine, readModel } = server;
+  const options = { ...readModelFor({ engine, readModel }), threads: 2 };
+  await expect(engine.verify(null, null, options)).rejects.toMatchObject({ sqlstate: 'XX001', detail });
+}
+
 /** Starts a server on the directory; what CALL verify() fails with. */
 async function refusal(directory: string, statement = 'CALL verify()'): Promise<Refusal> {
   const server = await startTestServer(at(directory));
@@ -131,6 +139,7 @@ async function refusal(directory: string, statement = 'CALL verify()'): Promise<
       (error: unknown) => error,
     );
     expect(outcome).toMatchObject({ code: 'XX001', message: 'verification failed' });
+    if (statement === 'CALL verify()') await expectSameInThreads(server, outcome as Refusal);
     return outcome as Refusal;
   } finally {
     await client.end();

@@ -97,8 +97,9 @@ export class EventfulPeer {
     return this.ask({ kind: 'stats' }) as Promise<Stats>;
   }
 
-  verify(): Promise<Verified> {
-    return this.ask({ kind: 'verify' }) as Promise<Verified>;
+  /** @param threads beside the engine's; null: as many as it takes by itself */
+  verify(threads: number | null = null): Promise<Verified> {
+    return this.ask({ kind: 'verify', threads }) as Promise<Verified>;
   }
 
   prove(type: string, ids: readonly string[]): Promise<Proved> {

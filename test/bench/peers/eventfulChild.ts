@@ -68,9 +68,9 @@ function stats({ engine, readModel }: RunningServer): Stats {
   return { position: Number(position), applied: Number(readModel.appliedPosition), syncs, groups, logBytes };
 }
 
-async function verify({ engine }: RunningServer): Promise<Verified> {
+async function verify({ engine }: RunningServer, threads: number | null): Promise<Verified> {
   const started = performance.now();
-  const { events } = await engine.verify(null, null);
+  const { events } = await engine.verify(null, null, threads === null ? {} : { threads });
   return { events, seconds: (performance.now() - started) / 1000 };
 }
 
@@ -112,7 +112,7 @@ async function answer(server: RunningServer, request: Request): Promise<unknown>
     case 'stats':
       return stats(server);
     case 'verify':
-      return verify(server);
+      return verify(server, request.threads);
     case 'prove':
       return prove(server, request.type, request.ids);
     case 'record':

@@ -3,7 +3,8 @@ import type { Allocated, ThreadCpu } from '../profile/messages.js';
 
 export type Request =
   | { readonly kind: 'stats' }
-  | { readonly kind: 'verify' }
+  /** In so many threads beside the engine's; null: as many as it takes by itself. */
+  | { readonly kind: 'verify'; readonly threads: number | null }
   | { readonly kind: 'prove'; readonly type: string; readonly ids: readonly string[] }
   | { readonly kind: 'record'; readonly what: 'cpu' | 'heap' }
   | { readonly kind: 'recorded' }

@@ -104,7 +104,7 @@ const REASONS: readonly Reason[] = [
     section: 'h',
     row: /verify/,
     why: 'about 16 µs per event: some 3 for the iterator of the RocksDB binding, 6 for one decryption, the salt and six hashes, each a call into libsodium for a hundred bytes, 2 or 3 for garbage collection, the rest for decoding and writing out what is hashed; that was on a Xeon, and an EPYC whose cores were shared took 30. The target is a number of events, so a slow machine misses it first',
-    next: 'a call that hashes and decrypts many records at once, which no library offers; several threads, which the target of one core does not count',
+    next: 'a call that hashes and decrypts many records at once, which no library offers. More cores are used already (the row with threads), but the target is for one',
   },
   {
     section: 'i',

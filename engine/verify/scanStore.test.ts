@@ -1,0 +1,136 @@
+/** Verifying in threads of their own, on a store on disk: the same answers, and this thread reads no event. */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Prefix } from '../codec/keys.js';
+import { createKeyring, openKeyring } from '../crypto/keyring.js';
+import { Engine } from '../engine.js';
+import { MemoryLog } from '../log/memory.js';
+import { RocksStore } from '../store/rocksdb.js';
+import type { NewEvent, StateRow, Writer } from '../types.js';
+import type { VerifyReport } from './verify.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'scan-store-'));
+const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
+createKeyring(directory, keys);
+
+const writer: Writer = { actor: 'user:tester', tokenId: null, writeLimit: null };
+const event = (type: string, id: string, text: string): NewEvent => ({
+  aggregateType: type,
+  aggregateId: id,
+  eventType: 'written',
+  payload: { text },
+  metadata: null,
+  eventId: null,
+  expected: { kind: 'any' },
+  ignoreDuplicate: false,
+});
+
+const TYPES = ['note', 'letter'];
+const AGGREGATES = 30;
+const VERSIONS = 9;
+
+let store: RocksStore;
+let engine: Engine;
+/** Scans of events that began in this thread. */
+let eventScans = 0;
+
+beforeAll(async () => {
+  store = await RocksStore.open(join(directory, 'store'));
+  const batches = store.batches.bind(store);
+  store.batches = (range) => {
+    if (range.gte[0] === Prefix.event) eventScans++;
+    return batches(range);
+  };
+  const keyring = openKeyring(directory, keys);
+  engine = await Engine.open({ store, log: new MemoryLog(), keyring, directory: null });
+  for (const type of TYPES) {
+    const events = [{ name: 'written', fields: null }];
+    const definition = { type, fields: [], events, open: true, snapshotThreshold: 4, comment: null };
+    await engine.createAggregate(definition, writer);
+  }
+  for (let version = 1; version <= VERSIONS; version++)
+    for (const type of TYPES)
+      await engine.append(
+        Array.from({ length: AGGREGATES }, (_, i) => event(type, `a-${i}`, `${version}`)),
+        writer,
+      );
+});
+afterAll(async () => {
+  await engine.close();
+  rmSync(directory, { recursive: true });
+});
+
+async function verified(
+  type: string | null,
+  threads: number,
+): Promise<{ readonly report: VerifyReport; readonly states: StateRow[]; readonly scans: number }> {
+  const states: StateRow[] = [];
+  const before = eventScans;
+  const report = await engine.verify(type, null, {
+    threads,
+    compare: (some) => {
+      states.push(...some);
+      return Promise.resolve(null);
+    },
+  });
+  const byName = (a: StateRow, b: StateRow): number =>
+    `${a.aggregateType} ${a.aggregateId}`.localeCompare(`${b.aggregateType} ${b.aggregateId}`);
+  // Checkpoints are signed meanwhile.
+  return { report: { ...report, checkpoints: 0 }, states: states.sort(byName), scans: eventScans - before };
+}
+
+describe.each([null, ...TYPES])('of type %s', (type) => {
+  test('any number of threads gives the report and the states that one gives', async () => {
+    const alone = await verified(type, 0);
+    expect(alone.scans).toBe(1);
+    expect(alone.states).toHaveLength((type === null ? TYPES.length : 1) * AGGREGATES);
+    for (const threads of [1, 2, 3]) {
+      const { report, states, scans } = await verified(type, threads);
+      expect(report).toEqual(alone.report);
+      expect(states).toEqual(alone.states);
+      expect(scans).toBe(0);
+    }
+  });
+});
+
+test('what is appended meanwhile is left for the next time', async () => {
+  const size = Number(engine.committedPosition());
+  const verifying = engine.verify(null, null, { threads: 2 });
+  for (let i = 0; i < 50; i++) await engine.append([event('note', `a-${i % 40}`, 'later')], writer);
+  expect(await verifying).toMatchObject({ size, events: size });
+  expect((await verified(null, 2)).report.size).toBe(size + 50);
+});
+
+test('an abort ends it, and so does a difference', async () => {
+  const reason = new Error('enough');
+  const aborted = AbortSignal.abort(reason);
+  await expect(engine.verify(null, null, { threads: 3, signal: aborted })).rejects.toBe(reason);
+  const stop = new AbortController();
+  const verifying = engine.verify(null, null, { threads: 3, signal: stop.signal });
+  // While they start.
+  setImmediate(() => stop.abort(reason));
+  await expect(verifying).rejects.toBe(reason);
+  const differs = (some: readonly StateRow[]): Promise<{ state: StateRow; reason: string } | null> => {
+    const state = some.find(({ aggregateId }) => aggregateId === 'a-7');
+    return Promise.resolve(state === undefined ? null : { state, reason: 'it differs' });
+  };
+  await expect(engine.verify(null, null, { threads: 3, compare: differs })).rejects.toMatchObject({
+    detail: expect.stringContaining('id "a-7"') as string,
+  });
+});
+
+test('where the store cannot be opened a second time, this thread does it', async () => {
+  // What names the table files, which the open store does not look at again.
+  const [current, hidden] = [join(store.directory, 'CURRENT'), join(store.directory, 'hidden')];
+  renameSync(current, hidden);
+  try {
+    const { report, scans } = await verified('note', 2);
+    expect(report.aggregates).toBeGreaterThanOrEqual(AGGREGATES);
+    expect(scans).toBeGreaterThan(0);
+  } finally {
+    renameSync(hidden, current);
+  }
+});
