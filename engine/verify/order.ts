@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AGG_BYTES } from '../codec/keys.js';
 import type { LogEntry } from '../codec/records.js';
 import type { Repository, StoredEvent } from '../repository.js';
@@ -8,6 +9,8 @@ const ENTRY_BYTES = LEAF_BYTES + AGG_BYTES + 17;
 const VERSION_AT = LEAF_BYTES + AGG_BYTES;
 const TIME_AT = VERSION_AT + 8;
 const SOUND_AT = TIME_AT + 8;
+/** After so many entries, a few milliseconds, others have their turn. */
+const ENTRIES_PER_TURN = 4096;
 /** In one piece of memory, whose size is limited: 63 MB. */
 const PIECE_ENTRIES = 2 ** 20;
 
@@ -42,7 +45,7 @@ export class TotalOrder {
       for await (const entry of positions.scan(1, this.size)) {
         if (entry.position !== next) break;
         this.take(entry);
-        next++;
+        if (next++ % ENTRIES_PER_TURN === 0) await nextTurn();
       }
     } catch {
       // Damage in the order itself: what it hides is named by the events that are not found in it.
@@ -65,8 +68,21 @@ export class TotalOrder {
     return this.piece(position).subarray(at + LEAF_BYTES, at + VERSION_AT);
   }
 
+  /** How many events there are of aggregates that start with these bytes, and the aggregates (latin1) of those not sound. */
+  async review(prefix: Buffer): Promise<{ readonly events: number; readonly unsound: Set<string> }> {
+    const unsound = new Set<string>();
+    let events = 0;
+    for (let position = 1; position <= this.size; position++) {
+      if (position % ENTRIES_PER_TURN === 0) await nextTurn();
+      if (!this.isOf(position, prefix)) continue;
+      events++;
+      if (!this.isSound(position)) unsound.add(this.aggAt(position).toString('latin1'));
+    }
+    return { events, unsound };
+  }
+
   /** Whether the aggregate at a position starts with these bytes; not so for a position that cannot be read. */
-  isOf(position: number, prefix: Buffer): boolean {
+  private isOf(position: number, prefix: Buffer): boolean {
     const [piece, at] = [this.piece(position), offset(position) + LEAF_BYTES];
     for (let i = 0; i < prefix.length; i++) if (piece[at + i] !== prefix[i]) return false;
     return this.versionAt(position) > 0;
@@ -100,14 +116,15 @@ export class TotalOrder {
     return same;
   }
 
-  isSound(position: number): boolean {
+  private isSound(position: number): boolean {
     return this.piece(position)[offset(position) + SOUND_AT] === 1;
   }
 
   /** The newest version of each of these aggregates (latin1 of agg), 1 at least. */
-  newestOf(aggs: ReadonlySet<string>): Map<string, number> {
+  async newestOf(aggs: ReadonlySet<string>): Promise<Map<string, number>> {
     const newest = new Map([...aggs].map((name) => [name, 1]));
     for (let position = 1; aggs.size > 0 && position <= this.size; position++) {
+      if (position % ENTRIES_PER_TURN === 0) await nextTurn();
       const name = this.aggAt(position).toString('latin1');
       const known = newest.get(name);
       if (known !== undefined) newest.set(name, Math.max(known, this.versionAt(position)));

@@ -103,12 +103,8 @@ export class StoreVerifier {
     const tree = this.verifyTree();
     tree.catch(() => undefined);
     const amiss = await this.verifyByScan(type);
-    let events = 0;
-    for (let position = 1; position <= this.progress.position; position++) {
-      if (!this.order.isOf(position, prefix)) continue;
-      events++;
-      if (!this.order.isSound(position)) amiss.add(this.order.aggAt(position).toString('latin1'));
-    }
+    const { events, unsound } = await this.order.review(prefix);
+    for (const agg of unsound) amiss.add(agg);
     for (const group of groupsOf(await this.lastVersions(amiss))) {
       this.stop.signal.throwIfAborted();
       const outcomes = await Promise.all(
@@ -163,7 +159,7 @@ export class StoreVerifier {
 
   /** The newest version of each of these aggregates (latin1 of agg); where the order is damaged, by their heads too. */
   private async lastVersions(aggs: ReadonlySet<string>): Promise<Map<string, number>> {
-    const last = this.order.newestOf(aggs);
+    const last = await this.order.newestOf(aggs);
     if (this.isWhole) return last;
     for (const [name, known] of last) {
       this.stop.signal.throwIfAborted();
