@@ -1,45 +1,18 @@
 /** What AS OF and histories say, from memory and from the store, held against a fold of the events. */
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Prefix } from './codec/keys.js';
-import { createKeyring, openKeyring } from './crypto/keyring.js';
 import { Engine } from './engine.js';
 import { applyEvent } from './fold.js';
 import { MemoryLog } from './log/memory.js';
 import { MemoryStore } from './store/memory.js';
 import type { ScanRange, StoredEntry } from './store/store.js';
-import type { AggregateDefinition, Fields, NewEvent, StateRow, Writer } from './types.js';
+import { collect, openType, testKeyring, writer, written } from './testing.js';
+import type { Fields, NewEvent, StateRow } from './types.js';
 
-const directory = mkdtempSync(join(tmpdir(), 'look-back-'));
-const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
-createKeyring(directory, keys);
-const keyring = openKeyring(directory, keys);
-afterAll(() => rmSync(directory, { recursive: true }));
-
-const writer: Writer = { actor: 'user:tester', tokenId: null, writeLimit: null };
+const keyring = testKeyring();
 const THRESHOLD = 7;
-const note: AggregateDefinition = {
-  type: 'note',
-  fields: [],
-  events: [{ name: 'written', fields: null }],
-  open: true,
-  snapshotThreshold: THRESHOLD,
-  comment: null,
-};
-const event = (id: string, payload: Fields = { text: 'x' }): NewEvent => ({
-  aggregateType: 'note',
-  aggregateId: id,
-  eventType: 'written',
-  payload,
-  metadata: null,
-  eventId: null,
-  expected: { kind: 'any' },
-  ignoreDuplicate: false,
-});
+const event = (id: string, payload: Fields = { text: 'x' }): NewEvent => written('note', id, payload);
 
 /** Counts the events that are read. */
 class CountingStore extends MemoryStore {
@@ -60,14 +33,9 @@ class CountingStore extends MemoryStore {
 
 async function open(store = new MemoryStore(), log = new MemoryLog()): Promise<Engine> {
   const engine = await Engine.open({ store, log, keyring, directory: null });
-  if (!engine.schema().aggregates.has('note')) await engine.createAggregate(note, writer);
+  if (!engine.schema().aggregates.has('note'))
+    await engine.createAggregate(openType('note', THRESHOLD), writer);
   return engine;
-}
-
-async function collect<T>(batches: AsyncIterable<readonly T[]>): Promise<T[]> {
-  const rows: T[] = [];
-  for await (const batch of batches) rows.push(...batch);
-  return rows;
 }
 
 describe('looking back', () => {

@@ -1,42 +1,15 @@
 /** What is durable and what is visible: a log whose syncs are held back or fail. */
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Prefix } from '../codec/keys.js';
-import { createKeyring, openKeyring } from '../crypto/keyring.js';
 import { Engine } from '../engine.js';
 import type { AppendOptions, NewLogRecord } from '../log/log.js';
 import { MemoryLog } from '../log/memory.js';
 import { MemoryStore } from '../store/memory.js';
-import type { AggregateDefinition, Fields, NewEvent, Writer } from '../types.js';
+import { collect, openType, testKeyring, writer, written } from '../testing.js';
+import type { Fields, NewEvent } from '../types.js';
 
-const directory = mkdtempSync(join(tmpdir(), 'durable-'));
-const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
-createKeyring(directory, keys);
-const keyring = openKeyring(directory, keys);
-afterAll(() => rmSync(directory, { recursive: true }));
-
-const writer: Writer = { actor: 'user:tester', tokenId: null, writeLimit: null };
-const note: AggregateDefinition = {
-  type: 'note',
-  fields: [],
-  events: [{ name: 'written', fields: null }],
-  open: true,
-  snapshotThreshold: 7,
-  comment: null,
-};
-const event = (id: string, payload: Fields = { text: 'x' }): NewEvent => ({
-  aggregateType: 'note',
-  aggregateId: id,
-  eventType: 'written',
-  payload,
-  metadata: null,
-  eventId: null,
-  expected: { kind: 'any' },
-  ignoreDuplicate: false,
-});
+const keyring = testKeyring();
+const event = (id: string, payload: Fields = { text: 'x' }): NewEvent => written('note', id, payload);
 
 /** Holds every append until it is let through, as a disk that takes its time. */
 class HeldLog extends MemoryLog {
@@ -50,18 +23,12 @@ class HeldLog extends MemoryLog {
 
 async function open(store = new MemoryStore(), log = new MemoryLog()): Promise<Engine> {
   const engine = await Engine.open({ store, log, keyring, directory: null });
-  if (!engine.schema().aggregates.has('note')) await engine.createAggregate(note, writer);
+  if (!engine.schema().aggregates.has('note')) await engine.createAggregate(openType('note', 7), writer);
   return engine;
 }
 const turns = async (n = 5): Promise<void> => {
   for (let i = 0; i < n; i++) await new Promise((resolve) => setImmediate(resolve));
 };
-
-async function collect<T>(batches: AsyncIterable<readonly T[]>): Promise<T[]> {
-  const rows: T[] = [];
-  for await (const batch of batches) rows.push(...batch);
-  return rows;
-}
 
 describe('durability', () => {
   test('nothing is acknowledged, visible or told to followers before the sync', async () => {

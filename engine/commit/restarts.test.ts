@@ -1,34 +1,14 @@
 /** What records have numbers for is there whenever they are: in the log, in the store, after a crash in between. */
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
-import { createKeyring, openKeyring } from '../crypto/keyring.js';
+import { expect, test } from 'vitest';
 import { Engine } from '../engine.js';
 import { MemoryLog } from '../log/memory.js';
 import { MemoryStore } from '../store/memory.js';
-import type { NewEvent, Writer } from '../types.js';
+import { openType, testKeyring, writer, written } from '../testing.js';
+import type { NewEvent } from '../types.js';
 
-const directory = mkdtempSync(join(tmpdir(), 'restarts-'));
-const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
-createKeyring(directory, keys);
-const keyring = openKeyring(directory, keys);
-afterAll(() => rmSync(directory, { recursive: true }));
-
-const writer: Writer = { actor: 'user:tester', tokenId: null, writeLimit: null };
-const note = { type: 'note', fields: [], events: [], open: true, snapshotThreshold: 2, comment: null };
+const keyring = testKeyring();
 /** Each with a list of fields of its own. */
-const event = (n: number): NewEvent => ({
-  aggregateType: 'note',
-  aggregateId: `n-${n % 3}`,
-  eventType: 'written',
-  payload: { text: String(n), [`field${n}`]: 'x' },
-  metadata: null,
-  eventId: null,
-  expected: { kind: 'any' },
-  ignoreDuplicate: false,
-});
+const event = (n: number): NewEvent => written('note', `n-${n % 3}`, { text: String(n), [`field${n}`]: 'x' });
 
 /** Outlives the engine. */
 class Disk extends MemoryStore {
@@ -44,8 +24,7 @@ async function startOften(disk: Disk): Promise<MemoryLog> {
   let log = new MemoryLog();
   for (let start = 0; start < STARTS; start++) {
     const engine = await Engine.open({ store: disk, log, keyring, directory: null });
-    if (start === 0)
-      await engine.createAggregate({ ...note, events: [{ name: 'written', fields: null }] }, writer);
+    if (start === 0) await engine.createAggregate(openType('note', 2), writer);
     if (start % 2 === 0) await engine.append([event(start)], writer);
     await engine.checkpoint();
     if (start % 4 < 2) await engine.close();

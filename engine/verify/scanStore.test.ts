@@ -1,32 +1,18 @@
 /** Verifying in threads of their own, on a store on disk: the same answers, and this thread reads no event. */
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prefix } from '../codec/keys.js';
-import { createKeyring, openKeyring } from '../crypto/keyring.js';
 import { Engine } from '../engine.js';
 import { MemoryLog } from '../log/memory.js';
 import { RocksStore } from '../store/rocksdb.js';
-import type { NewEvent, StateRow, Writer } from '../types.js';
+import { openType, testKeyring, writer, written } from '../testing.js';
+import type { NewEvent, StateRow } from '../types.js';
 import type { VerifyReport } from './verify.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'scan-store-'));
-const keys = { masterKey: randomBytes(32), dek: randomBytes(32) };
-createKeyring(directory, keys);
-
-const writer: Writer = { actor: 'user:tester', tokenId: null, writeLimit: null };
-const event = (type: string, id: string, text: string): NewEvent => ({
-  aggregateType: type,
-  aggregateId: id,
-  eventType: 'written',
-  payload: { text },
-  metadata: null,
-  eventId: null,
-  expected: { kind: 'any' },
-  ignoreDuplicate: false,
-});
+const event = (type: string, id: string, text: string): NewEvent => written(type, id, { text });
 
 const TYPES = ['note', 'letter'];
 const AGGREGATES = 30;
@@ -44,13 +30,8 @@ beforeAll(async () => {
     if (range.gte[0] === Prefix.event) eventScans++;
     return batches(range);
   };
-  const keyring = openKeyring(directory, keys);
-  engine = await Engine.open({ store, log: new MemoryLog(), keyring, directory: null });
-  for (const type of TYPES) {
-    const events = [{ name: 'written', fields: null }];
-    const definition = { type, fields: [], events, open: true, snapshotThreshold: 4, comment: null };
-    await engine.createAggregate(definition, writer);
-  }
+  engine = await Engine.open({ store, log: new MemoryLog(), keyring: testKeyring(), directory: null });
+  for (const type of TYPES) await engine.createAggregate(openType(type, 4), writer);
   for (let version = 1; version <= VERSIONS; version++)
     for (const type of TYPES)
       await engine.append(
