@@ -40,7 +40,7 @@ it.each([
   ['f', 'GROUP BY over 10 states'],
   ['g', 'AS OF VERSION, 10 events'],
   ['g', 'AS OF TIMESTAMP over 10 aggregates, 20 events, grouped by status'],
-  ['h', 'verify the whole store'],
+  ['h', 'verify the whole store, for each core used'],
   ['i', 'tables and indexes'],
   ['j', 'rebuild of the read model'],
 ])('knows the target of %s: %s', (id, label) => {

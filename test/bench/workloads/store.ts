@@ -32,7 +32,7 @@ function single(label: string, unit: string, better: Row['better'], measured: re
 
 export async function proofs({ options, peers, say }: Context, set: LoadedSet): Promise<Section> {
   const verified: Measured[] = [];
-  const inThreads: Measured[] = [];
+  const perCore: Measured[] = [];
   const threads = availableParallelism();
   const made: Measured[] = [];
   const checked: Measured[] = [];
@@ -41,13 +41,10 @@ export async function proofs({ options, peers, say }: Context, set: LoadedSet): 
   for (let round = 0; round < rounds; round++) {
     say(`h: round ${round + 1}`);
     const started = performance.now();
-    for (const [measured, count] of [
-      [verified, 0],
-      [inThreads, threads],
-    ] as const) {
-      const { events, seconds } = await peers.eventful.verify(count);
-      measured.push({ value: events / seconds });
-    }
+    const cpu = peers.eventful.cpuSeconds();
+    const { events, seconds } = await peers.eventful.verify(threads);
+    verified.push({ value: events / seconds });
+    perCore.push({ value: events / (peers.eventful.cpuSeconds() - cpu) });
     const ids = Array.from({ length: PROOFS_PER_ROUND }, (_, i) =>
       String(1 + ((i * 7919 + round * 104729) % set.aggregates)),
     );
@@ -58,20 +55,20 @@ export async function proofs({ options, peers, say }: Context, set: LoadedSet): 
     if (round === 0)
       rounds = affordableRounds(rounds, (performance.now() - started) / 1000, VERIFY_SECONDS_MAX);
   }
-  const verifyRow = single('verify the whole store', 'events/s', 'higher', verified);
-  const goal = atLeast('events/s on one core', middle(verified), VERIFY_TARGET);
+  const coreRow = single('verify the whole store, for each core used', 'events/s', 'higher', perCore);
+  const goal = atLeast('events/s on one core', middle(perCore), VERIFY_TARGET);
   return {
     id: 'h',
     title: 'Verify and prove',
     rows: [
-      { ...verifyRow, goals: [goal] },
-      single(`verify the whole store in ${threads} threads`, 'events/s', 'higher', inThreads),
+      { ...coreRow, goals: [goal] },
+      single(`verify the whole store in ${threads} threads`, 'events/s', 'higher', verified),
       single('make a proof', 'proofs/s', 'higher', made),
       single('check a proof', 'proofs/s', 'higher', checked),
     ],
     notes: [
       `In process, without the read model's comparison. Every event is read, decrypted, hashed and folded; ${set.events} events in ${set.aggregates} aggregates. PostgreSQL has nothing to compare with.`,
-      `The first row is the engine's thread alone. The second has as many threads as the machine has cores; by itself a server takes half of them, so that clients are served meanwhile. Recomputing the store tree stays with the engine's thread, beside them.`,
+      `Both rows are of the same verifications, in as many threads as the machine has cores; by itself a server takes half of them, so that clients are served meanwhile. The first row is events for each second of CPU time that all of the server's threads took together.`,
       `A proof is ${Math.round(proofBytes)} bytes of JSON.`,
     ],
   };
