@@ -22,7 +22,7 @@ const BYTES_TARGET = 0.6;
 const REBUILD_TARGET = 100_000;
 const PROOFS_PER_ROUND = 50;
 /** A whole verification per round: fewer of them while it is slow. */
-const VERIFY_SECONDS_MAX = 45;
+const VERIFY_SECONDS_MAX = 30;
 const OURS = 'EventfulDB';
 const THEIRS = 'PostgreSQL';
 
