@@ -5,22 +5,25 @@
  */
 import { aggKeys, aggOf, Prefix, versionOf, type AggRange } from '../codec/keys.js';
 import { DatabaseError } from '../errors.js';
-import type { Head, Repository, StoredEvent } from '../repository.js';
+import type { Head, Repository } from '../repository.js';
 import { AggregateCursor } from '../store/cursor.js';
 import type { StoredEntry } from '../store/store.js';
 import { GrowingTree } from '../tree.js';
 import type { StateRow } from '../types.js';
+import type { TotalOrder } from './order.js';
 import { isLater, Recomputation, type Limits } from './recompute.js';
 
+/** Plain data, so that threads can hand it on. */
 export interface Scanned {
-  readonly agg: Buffer;
+  /** latin1. */
+  readonly agg: string;
   /** undefined: set aside; null: sound, but it has changed since. */
   readonly state: StateRow | null | undefined;
 }
 
 export interface ScanOptions {
-  /** Whether the total order says the same of an event, and the store tree has this leaf of it. */
-  readonly check: (event: StoredEvent, leaf: Buffer) => boolean;
+  /** What the events are held against; gets the marks of those that are sound. */
+  readonly order: TotalOrder;
   readonly limits: () => Limits;
   readonly signal: AbortSignal | undefined;
 }
@@ -38,8 +41,17 @@ interface Beside {
   readonly snapshots: AggregateCursor;
 }
 
+/** Verifies the aggregates of these ranges, one range after the other. */
+export async function* scanSlices(
+  repository: Repository,
+  slices: readonly AggRange[],
+  options: ScanOptions,
+): AsyncGenerator<Scanned[]> {
+  for (const slice of slices) yield* scanAggregates(repository, slice, options);
+}
+
 /** Verifies aggregates in order of agg, as far as the store can be read. */
-export async function* scanAggregates(
+async function* scanAggregates(
   repository: Repository,
   range: AggRange,
   options: ScanOptions,
@@ -108,7 +120,7 @@ function addEvent(
       // Appended since; verified the next time.
       if (isLater(event.position, options.limits())) return true;
       const leaf = recomputation.add(event);
-      if (!Buffer.isBuffer(leaf) || !options.check(event, leaf)) return false;
+      if (!Buffer.isBuffer(leaf) || !options.order.confirms(event, leaf)) return false;
       const sealed = snapshots.find(({ key }) => versionOf(key) === event.version);
       if (sealed === undefined) return true;
       const snapshot = repository.openSnapshotWith(head, sealed.key, sealed.value);
@@ -118,9 +130,10 @@ function addEvent(
 }
 
 function finish({ agg, head, recomputation }: Running, options: ScanOptions): Scanned {
-  if (head === null || recomputation === null) return { agg, state: undefined };
+  const name = agg.toString('latin1');
+  if (head === null || recomputation === null) return { agg: name, state: undefined };
   const outcome = attempt(() => recomputation.finish(head, recomputation.version, options.limits()));
-  return { agg, state: outcome !== null && 'state' in outcome ? outcome.state : undefined };
+  return { agg: name, state: outcome !== null && 'state' in outcome ? outcome.state : undefined };
 }
 
 /** null for what is damaged. */

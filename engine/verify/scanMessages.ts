@@ -1,6 +1,6 @@
 import type { AggRange } from '../codec/keys.js';
 import type { PlainKeys } from '../repository.js';
-import type { StateRow } from '../types.js';
+import type { Scanned } from './scan.js';
 
 /** What a thread that scans is started with. */
 export interface ScanJob {
@@ -14,19 +14,17 @@ export interface ScanJob {
   readonly memory: readonly SharedArrayBuffer[];
 }
 
-/** Each is answered once, in order. `begin` comes first; `newest` is a position no younger than anything it sees. */
+/**
+ * `begin` comes once the store is open; its `newest` is a position no younger than anything in there. Each `next` is
+ * answered once, in order.
+ */
 export type ToScan =
   { readonly kind: 'begin'; readonly newest: number } | { readonly kind: 'next' } | { readonly kind: 'end' };
-
-/** An aggregate that was scanned: as `Scanned`, but for its agg, which is latin1 text. */
-export interface PlainScanned {
-  readonly agg: string;
-  readonly state: StateRow | null | undefined;
-}
 
 export type FromScan =
   /** The store is open to read, as it is now. */
   | { readonly kind: 'opened' }
-  | { readonly kind: 'failed'; readonly reason: string }
-  | { readonly kind: 'scanned'; readonly scanned: readonly PlainScanned[] }
+  /** It cannot be opened a second time. */
+  | { readonly kind: 'failed' }
+  | { readonly kind: 'scanned'; readonly scanned: readonly Scanned[] }
   | { readonly kind: 'ended' };

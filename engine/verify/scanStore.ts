@@ -1,11 +1,10 @@
 /** Scans the store as far as it is sound: here, or in threads of their own. */
 import { aggsWith, typePrefix, type AggRange } from '../codec/keys.js';
-import type { Repository, StoredEvent } from '../repository.js';
+import type { Repository } from '../repository.js';
 import type { TotalOrder } from './order.js';
 import type { Limits } from './recompute.js';
-import { scanAggregates } from './scan.js';
-import type { PlainScanned } from './scanMessages.js';
-import { ScanThread } from './scanThreads.js';
+import { scanSlices, type Scanned } from './scan.js';
+import { ScanThread } from './scanThread.js';
 import { slicesOfAll, slicesOfType } from './slices.js';
 
 export interface StoreScan {
@@ -22,7 +21,7 @@ export interface StoreScan {
   /** Aborted when anything fails, so that all threads end. */
   readonly stop: AbortController;
   /** Is not called again before it has resolved, by any one thread. */
-  readonly take: (scanned: readonly PlainScanned[]) => Promise<void>;
+  readonly take: (scanned: readonly Scanned[]) => Promise<void>;
 }
 
 export async function scanStore(scan: StoreScan): Promise<void> {
@@ -44,10 +43,7 @@ async function scanHere(
   { repository, order, limits, stop: { signal }, take }: StoreScan,
   slices: readonly AggRange[],
 ): Promise<void> {
-  const check = (event: StoredEvent, leaf: Buffer): boolean => order.confirms(event, leaf);
-  for (const slice of slices)
-    for await (const scanned of scanAggregates(repository, slice, { check, limits, signal }))
-      await take(scanned.map(({ agg, state }) => ({ agg: agg.toString('latin1'), state })));
+  for await (const scanned of scanSlices(repository, slices, { order, limits, signal })) await take(scanned);
 }
 
 async function scanInThread(scan: StoreScan, directory: string, slices: readonly AggRange[]): Promise<void> {

@@ -1,76 +1,73 @@
-/** A thread that verifies some slices of a store, which it opens for itself to read. */
-import { parentPort, workerData } from 'node:worker_threads';
-import { SealKey } from '../crypto/seal.js';
-import { Repository } from '../repository.js';
-import { RocksStore } from '../store/rocksdb.js';
-import { WriteBehindStore } from '../store/writeBehind.js';
-import { TotalOrder } from './order.js';
-import { scanAggregates } from './scan.js';
-import type { FromScan, PlainScanned, ScanJob, ToScan } from './scanMessages.js';
+/** Scans a store in threads of their own: they use other cores, and leave this one to whoever reads and writes meanwhile. */
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { workerModule } from '../workerModule.js';
+import type { Scanned } from './scan.js';
+import type { FromScan, ScanJob, ToScan } from './scanMessages.js';
 
-function send(message: FromScan): void {
-  parentPort?.postMessage(message);
+const ENTRY = workerModule(import.meta.url, 'engine/verify/scanWorker.js');
+/** Fewer events are scanned sooner than a thread has started. */
+const EVENTS_MIN = 20_000;
+const THREADS_MAX = 8;
+
+/** Half of the cores: the others are for the server's sessions and the read model. */
+export function defaultScanThreads(events: number): number {
+  if (events < EVENTS_MIN) return 0;
+  return Math.min(THREADS_MAX, Math.floor(availableParallelism() / 2));
 }
 
-async function open({ directory, keys }: ScanJob): Promise<Repository> {
-  const ring = new Map(keys.ring.map(([id, bytes]) => [id, new SealKey(id, bytes)]));
-  const [currentDataKey] = ring.values();
-  if (currentDataKey === undefined) throw new Error('a store has a data key');
-  const store = new WriteBehindStore(await RocksStore.openToRead(directory));
-  const repository = new Repository(store, {
-    storeId: Buffer.from(keys.storeId),
-    indexKey: Buffer.from(keys.indexKey),
-    ring,
-    currentDataKey,
-  });
-  await repository.dictionary.load();
-  return repository;
-}
+/** One thread with a store of its own to read. */
+export class ScanThread {
+  private readonly worker: Worker;
+  private readonly waiting: { resolve: (reply: FromScan) => void; reject: (error: Error) => void }[] = [];
+  private failure: Error | null = null;
 
-async function* scan(
-  repository: Repository,
-  { slices, size, memory }: ScanJob,
-  newest: number,
-): AsyncGenerator<PlainScanned[]> {
-  const order = new TotalOrder(size, memory);
-  const limits = { verified: size, newest };
-  for (const slice of slices) {
-    const scanned = scanAggregates(repository, slice, {
-      check: (event, leaf) => order.confirms(event, leaf),
-      limits: () => limits,
-      signal: undefined,
+  constructor(job: ScanJob) {
+    this.worker = new Worker(ENTRY, { workerData: job, name: 'eventful verify' });
+    this.worker.on('message', (reply: FromScan) => this.waiting.shift()?.resolve(reply));
+    this.worker.on('error', (error: unknown) => {
+      this.fail(error instanceof Error ? error : new Error(String(error)));
     });
-    for await (const some of scanned)
-      yield some.map(({ agg, state }) => ({ agg: agg.toString('latin1'), state }));
+    this.worker.once('exit', () => this.fail(new Error('a thread that verifies has ended')));
+  }
+
+  /** false when the store cannot be opened a second time. */
+  async open(): Promise<boolean> {
+    return (await this.reply()).kind === 'opened';
+  }
+
+  /** @param newest a position no younger than anything that was in the store when it was opened */
+  async *scanned(newest: number): AsyncGenerator<readonly Scanned[]> {
+    this.send({ kind: 'begin', newest });
+    let ahead = this.next();
+    for (let reply = await ahead; reply.kind === 'scanned'; reply = await ahead) {
+      ahead = this.next();
+      // Its failure counts once it is its turn.
+      ahead.catch(() => undefined);
+      yield reply.scanned;
+    }
+  }
+
+  end(): void {
+    this.send({ kind: 'end' });
+  }
+
+  private next(): Promise<FromScan> {
+    this.send({ kind: 'next' });
+    return this.reply();
+  }
+
+  private send(message: ToScan): void {
+    this.worker.postMessage(message);
+  }
+
+  private reply(): Promise<FromScan> {
+    if (this.failure !== null) return Promise.reject(this.failure);
+    return new Promise((resolve, reject) => this.waiting.push({ resolve, reject }));
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    for (const { reject } of this.waiting.splice(0)) reject(this.failure);
   }
 }
-
-async function serve(job: ScanJob): Promise<void> {
-  const repository = await open(job);
-  let scanning: AsyncGenerator<PlainScanned[]> | null = null;
-  parentPort?.on('message', (message: ToScan) => {
-    void answer(message);
-  });
-  // A generator does what it is asked for one after the other, so the answers are in order.
-  const answer = async (message: ToScan): Promise<void> => {
-    switch (message.kind) {
-      case 'begin':
-        scanning = scan(repository, job, message.newest);
-        return;
-      case 'next': {
-        const step = await scanning?.next();
-        send(step?.done === false ? { kind: 'scanned', scanned: step.value } : { kind: 'ended' });
-        return;
-      }
-      case 'end':
-        await scanning?.return(undefined);
-        await repository.store.close();
-        parentPort?.close();
-    }
-  };
-  send({ kind: 'opened' });
-}
-
-await serve(workerData as ScanJob).catch((error: unknown) => {
-  send({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
-});

@@ -16,7 +16,7 @@ import { entryFault, verifyAggregate, type Failure } from './aggregate.js';
 import { TotalOrder } from './order.js';
 import type { Limits } from './recompute.js';
 import { scanStore } from './scanStore.js';
-import { defaultScanThreads } from './scanThreads.js';
+import { defaultScanThreads } from './scanThread.js';
 
 const READ_MODEL_BATCH = 500;
 /** Aggregates read at the same time. */
