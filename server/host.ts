@@ -9,6 +9,7 @@ import type { SessionEngine, SessionReadModel, SessionReplication } from './port
 import type { CancelRequest } from './protocol/startup.js';
 import { Greeting } from './relay/greeting.js';
 import { RelayPool, type Places } from './relay/pool.js';
+import { SharedReaders } from './relay/sharedReaders.js';
 
 export interface SessionHost {
   /** Sockets are to come paused, because another thread reads them. */
@@ -64,6 +65,7 @@ export class LocalHost implements SessionHost {
       busyPoll: new BusyPoll(options.busyPollMs),
       cache: new StatementCache(),
       pool: this.pool,
+      sharedReaders: new SharedReaders(readModel, this.pool),
       greeting: new Greeting(readModel),
       secureContext: tls === null ? null : createSecureContext({ ...tls, minVersion: 'TLSv1.2' }),
       cancel: options.cancel ?? ((request) => this.cancel(request)),

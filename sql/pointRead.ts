@@ -8,30 +8,66 @@ import { resolveRelation } from './relations.js';
 import type { Operand, PointRead } from './statement.js';
 
 /** Parts of a SELECT that a point read has; any other part makes it something else. */
-const PARTS = new Set(['targetList', 'fromClause', 'whereClause', 'limitOption', 'op']);
+const PARTS = new Set([
+  'targetList',
+  'fromClause',
+  'whereClause',
+  'limitCount',
+  'limitOffset',
+  'limitOption',
+  'op',
+]);
+const LIMITS = new Set([undefined, 'LIMIT_OPTION_DEFAULT', 'LIMIT_OPTION_COUNT']);
 
 /**
- * The point read that a statement is: `SELECT * | column, … FROM aggregate [AS OF …] WHERE aggregate_id = constant | $n`.
- * Anything more (expressions, joins, further conditions, LIMIT) is PostgreSQL's.
+ * The point read that a statement is: `SELECT * | column, … FROM aggregate [AS OF …] WHERE aggregate_id = constant | $n`,
+ * and what object-relational mappers write around it: `AND 1 = 1`, LIMIT and OFFSET, schema and table in front of columns.
+ * Anything more (expressions, joins, further conditions) is PostgreSQL's.
  */
 export function pointRead(node: Node, catalogue: Catalogue, asOf: readonly AsOfText[]): PointRead | null {
   const select = unwrap(node, 'SelectStmt');
   if (select === undefined || asOf.length > 1 || Object.keys(select).some((part) => !PARTS.has(part)))
     return null;
   if (select.op !== undefined && select.op !== 'SETOP_NONE') return null;
-  if (select.limitOption !== undefined && select.limitOption !== 'LIMIT_OPTION_DEFAULT') return null;
+  if (!LIMITS.has(select.limitOption)) return null;
   const relation = onlyRelation(select);
   if (relation === undefined) return null;
   const resolved = resolveRelation(relation, catalogue);
   if (resolved.kind !== 'aggregate') return null;
-  const alias = relation.alias?.aliasname ?? relation.relname ?? '';
-  const id = idOf(select.whereClause, alias);
-  const columns = columnsOf(select, alias);
-  if (id === undefined || columns === undefined) return null;
-  return { aggregateType: resolved.aggregateType, id, columns, asOf: asOf[0]?.clause ?? null };
+  const id = idOf(onlyCondition(select.whereClause), relation);
+  const columns = columnsOf(select, relation);
+  const [limit, offset] = [rowCount(select.limitCount), rowCount(select.limitOffset)];
+  if (id === undefined || columns === undefined || limit === undefined || offset === undefined) return null;
+  return { aggregateType: resolved.aggregateType, id, columns, asOf: asOf[0]?.clause ?? null, limit, offset };
 }
 
-function onlyRelation(select: SelectStmt): RangeVar | undefined {
+/** Of LIMIT or OFFSET; null where there is none. */
+function rowCount(node: Node | undefined): Operand | null | undefined {
+  if (node === undefined) return null;
+  const constant = castOperand(node);
+  return constant?.cast === null ? constant.operand : undefined;
+}
+
+/** What is left of a conjunction without the parts that always hold. */
+function onlyCondition(where: Node | undefined): Node | undefined {
+  const conjunction = unwrap(where, 'BoolExpr');
+  if (conjunction?.boolop !== 'AND_EXPR') return where;
+  const parts = (conjunction.args ?? []).filter((part) => !alwaysHolds(part));
+  return parts.length === 1 ? parts[0] : where;
+}
+
+/** `1 = 1`, as Prisma writes it. */
+function alwaysHolds(node: Node): boolean {
+  const expression = unwrap(node, 'A_Expr');
+  if (expression?.kind !== 'AEXPR_OP' || strings(expression.name)?.join('.') !== '=') return false;
+  const [left, right] = [expression.lexpr, expression.rexpr].map(
+    (side) => unwrap(side, 'A_Const')?.ival?.ival,
+  );
+  return left !== undefined && left === right;
+}
+
+/** The relation of a FROM that has no more than one. */
+export function onlyRelation(select: SelectStmt): RangeVar | undefined {
   const from = select.fromClause ?? [];
   const relation = from.length === 1 ? unwrap(from[0], 'RangeVar') : undefined;
   // ONLY, and aliases that rename columns, are rare enough to leave.
@@ -39,19 +75,26 @@ function onlyRelation(select: SelectStmt): RangeVar | undefined {
   return plain ? relation : undefined;
 }
 
-/** A column's own name where it is the relation's. */
-function columnName(node: Node | undefined, alias: string): string | undefined {
-  const names = strings(unwrap(node, 'ColumnRef')?.fields);
-  if (names === null || names.length === 0 || names.length > 2) return undefined;
-  return names.length === 2 && names[0] !== alias ? undefined : names.at(-1);
+/** Names in front of a column: none, the relation's, or that with its schema. */
+function isOf(relation: RangeVar, names: readonly string[]): boolean {
+  const { alias, schemaname, relname = '' } = relation;
+  if (names.length < 2) return names.length === 0 || names[0] === (alias?.aliasname ?? relname);
+  return alias === undefined && names.join('\0') === [schemaname ?? 'public', relname].join('\0');
 }
 
-function idOf(where: Node | undefined, alias: string): Operand | undefined {
+/** A column's own name where it is the relation's. */
+function columnName(node: Node | undefined, relation: RangeVar): string | undefined {
+  const names = strings(unwrap(node, 'ColumnRef')?.fields);
+  return names !== null && isOf(relation, names.slice(0, -1)) ? names.at(-1) : undefined;
+}
+
+/** The id of a condition `aggregate_id = …`. */
+export function idOf(where: Node | undefined, relation: RangeVar): Operand | undefined {
   const expression = unwrap(where, 'A_Expr');
   if (expression?.kind !== 'AEXPR_OP' || strings(expression.name)?.join('.') !== '=') return undefined;
   const { lexpr, rexpr } = expression;
-  const value = columnName(lexpr, alias) === 'aggregate_id' ? rexpr : lexpr;
-  if (value === lexpr && columnName(rexpr, alias) !== 'aggregate_id') return undefined;
+  const value = columnName(lexpr, relation) === 'aggregate_id' ? rexpr : lexpr;
+  if (value === lexpr && columnName(rexpr, relation) !== 'aggregate_id') return undefined;
   const constant = castOperand(value);
   if (constant === undefined || (constant.cast !== null && !['text', 'varchar'].includes(constant.cast)))
     return undefined;
@@ -61,20 +104,21 @@ function idOf(where: Node | undefined, alias: string): Operand | undefined {
 }
 
 /** The columns asked for, null for all of them. */
-function columnsOf(select: SelectStmt, alias: string): readonly string[] | null | undefined {
+function columnsOf(select: SelectStmt, relation: RangeVar): readonly string[] | null | undefined {
   const targets = (select.targetList ?? []).map((target) => unwrap(target, 'ResTarget'));
-  if (targets.length === 1 && isStar(targets[0]?.val, alias)) return null;
+  if (targets.length === 1 && isStar(targets[0]?.val, relation)) return null;
   const columns: string[] = [];
   for (const target of targets) {
-    const name = columnName(target?.val, alias);
+    const name = columnName(target?.val, relation);
     if (name === undefined) return undefined;
     columns.push(name);
   }
   return columns.length > 0 ? columns : undefined;
 }
 
-function isStar(node: Node | undefined, alias: string): boolean {
+function isStar(node: Node | undefined, relation: RangeVar): boolean {
   const fields = unwrap(node, 'ColumnRef')?.fields ?? [];
-  if (fields.length === 0 || fields.length > 2 || unwrap(fields.at(-1), 'A_Star') === undefined) return false;
-  return fields.length === 1 || unwrap(fields[0], 'String')?.sval === alias;
+  if (unwrap(fields.at(-1), 'A_Star') === undefined) return false;
+  const names = strings(fields.slice(0, -1));
+  return names !== null && isOf(relation, names);
 }

@@ -265,3 +265,33 @@ describe('conditions', () => {
     expect(conditions("SELECT * FROM (SELECT * FROM patient_events) x WHERE aggregate_id = 'a'")).toEqual([]);
   });
 });
+
+describe('a look-up of one aggregate', () => {
+  it.each([
+    'SELECT * FROM patient WHERE aggregate_id = $1',
+    "SELECT upper, age + 1 AS next FROM patient p WHERE 'a' = p.aggregate_id AND version > $1 LIMIT 1",
+    "SELECT (note->>'x')::int, CASE WHEN a IS NULL THEN 0 ELSE 1 END FROM public.patient WHERE aggregate_id = $1 ORDER BY 1",
+    'SELECT COALESCE(a, $2::text), GREATEST(1, b), c BETWEEN 1 AND 2 FROM patient WHERE (aggregate_id = $1 AND NOT d) AND e IN (1, $3)',
+  ])('%s', (sql) => expect(read(sql).isLookup).toBe(true));
+
+  it.each([
+    'SELECT * FROM patient',
+    'SELECT * FROM patient WHERE version = 1',
+    'SELECT * FROM patient WHERE aggregate_id = $1 OR true',
+    'SELECT * FROM patient WHERE aggregate_id > $1',
+    'SELECT * FROM patient WHERE NOT (aggregate_id = $1)',
+    'SELECT * FROM patient, note WHERE aggregate_id = $1',
+    'SELECT * FROM patient AS OF VERSION 1 WHERE aggregate_id = $1',
+    'SELECT * FROM patient_events WHERE aggregate_id = $1',
+    'SELECT pg_sleep(1) FROM patient WHERE aggregate_id = $1',
+    'SELECT current_user FROM patient WHERE aggregate_id = $1',
+    'SELECT (SELECT 1) FROM patient WHERE aggregate_id = $1',
+    'SELECT count(*) FROM patient WHERE aggregate_id = $1',
+    "SELECT status ~ '(a+)+b' FROM patient WHERE aggregate_id = $1",
+    "SELECT 'x'::regclass FROM patient WHERE aggregate_id = $1",
+    'SELECT DISTINCT status FROM patient WHERE aggregate_id = $1',
+    'SELECT status FROM patient WHERE aggregate_id = $1 UNION SELECT status FROM patient',
+    'SELECT 1 OPERATOR(pg_catalog.+) 1 FROM patient WHERE aggregate_id = $1',
+    'EXPLAIN SELECT * FROM patient WHERE aggregate_id = $1',
+  ])('not %s', (sql) => expect(read(sql).isLookup).toBe(false));
+});

@@ -6,6 +6,7 @@ import type { Catalogue } from './catalogue.js';
 import { explainOptions } from './explainOptions.js';
 import type { Token } from './lexer.js';
 import { displayName, quoteName } from './names.js';
+import { isLookup } from './lookup.js';
 import { pointRead } from './pointRead.js';
 import { parsePostgres } from './postgres.js';
 import { ReadAnalysis, refuseUnbound } from './readAnalysis.js';
@@ -62,6 +63,7 @@ export function readStatement(parsed: ParsedText, catalogue: Catalogue): ReadSta
     explain: explainOf(node),
     ...parameters(parsed),
     point: form === 'select' ? pointRead(node, catalogue, asOf) : null,
+    isLookup: form === 'select' && asOf.length === 0 && isLookup(node, catalogue),
   };
 }
 

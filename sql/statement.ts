@@ -216,6 +216,9 @@ export interface PointRead {
   /** null: all of them, in the table's order. */
   readonly columns: readonly string[] | null;
   readonly asOf: AsOfClause | null;
+  /** How many rows are wanted at most, and how many are left out in front; null: not said. */
+  readonly limit: Operand | null;
+  readonly offset: Operand | null;
 }
 
 /** Anything relayed to the read model that returns rows: SELECT, VALUES, DECLARE, FETCH, EXPLAIN, COPY … TO, PREPARE. */
@@ -239,6 +242,8 @@ export interface ReadStatement {
   readonly asOfParameterTypes: ReadonlyMap<number, number>;
   /** Set where the engine can answer it alone. */
   readonly point: PointRead | null;
+  /** It looks one aggregate up by its id, computes on its columns, and needs nothing of the session it runs in. */
+  readonly isLookup: boolean;
 }
 
 export interface TransactionStatement {

@@ -222,8 +222,11 @@ export class Relay {
     let at = 0;
     while (at < chunk.length) {
       if (reader.missing === 0) {
+        const start = at;
         at = this.passRun(chunk, at, keep);
         if (isPart(chunk, at)) return chunk.length - at;
+        // What follows may be somebody else's, who takes it unseen as well.
+        if (at > start) continue;
       }
       // Frames are views of what they were read from, and whoever gets them may keep them.
       if (chunk === bytes) [chunk, at] = [Buffer.from(bytes.subarray(at)), 0];
@@ -309,12 +312,10 @@ export class Relay {
   }
 
   private fail(): void {
-    this.lost = new DatabaseError(SqlState.connectionFailure, 'the connection to the read model was lost', {
-      hint: 'It is being restarted; nothing that was appended is lost. Retry the query.',
-    });
+    this.lost = connectionLost();
     const front = this.queue[0];
     this.queue = [];
-    if (front !== undefined && front.sink !== DISCARD) front.sink.error(lostFields(this.lost));
+    if (front !== undefined && front.sink !== DISCARD) front.sink.error(lostFields());
     this.wake();
     this.onLost(this.farewell);
   }
@@ -352,12 +353,20 @@ function joined(parts: readonly Buffer[]): Buffer {
   return parts.length === 1 ? first : Buffer.from(first.buffer, first.byteOffset, end - first.byteOffset);
 }
 
-function lostFields(error: DatabaseError): ErrorFields {
+function connectionLost(): DatabaseError {
+  return new DatabaseError(SqlState.connectionFailure, 'the connection to the read model was lost', {
+    hint: 'It is being restarted; nothing that was appended is lost. Retry the query.',
+  });
+}
+
+/** What a client is told whose answer was lost with the connection. */
+export function lostFields(): ErrorFields {
+  const { sqlstate, message, hint } = connectionLost();
   return new Map([
     ['S', 'ERROR'],
     ['V', 'ERROR'],
-    ['C', error.sqlstate],
-    ['M', error.message],
-    ['H', error.hint ?? ''],
+    ['C', sqlstate],
+    ['M', message],
+    ['H', hint ?? ''],
   ]);
 }

@@ -135,6 +135,7 @@ export class DirectReads {
     const said = this.knownOf(prepared, point);
     if (said === null || !fits(message, said)) return null;
     const parameters = parametersOf(message, said.parameterTypes);
+    if (!wantsTheRow(point, parameters)) return null;
     const id = operandValue(point.id, parameters);
     const asOf = point.asOf === null ? null : asOfOf(point, parameters);
     if (asOf === undefined) return null;
@@ -252,6 +253,13 @@ function descriptionOf({ fields, descriptions }: Known, formats: readonly Format
   if (descriptions.size >= DESCRIPTIONS_MAX) descriptions.clear();
   descriptions.set(key, description);
   return description;
+}
+
+/** Whether LIMIT and OFFSET leave one row as it is. What they say otherwise, or NULL, is the read model's to judge. */
+function wantsTheRow({ limit, offset }: PointRead, parameters: Parameters): boolean {
+  const most = limit === null ? '1' : operandValue(limit, parameters);
+  const before = offset === null ? '0' : operandValue(offset, parameters);
+  return /^[1-9]\d{0,17}$/.test(most ?? '') && before === '0';
 }
 
 /** The moment to look back to; undefined for what the read model's path has to judge. */

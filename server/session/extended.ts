@@ -4,7 +4,7 @@
  * is done at once: such a method returns null instead of a promise.
  */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
-import type { Statement, TransactionStatement } from '../../sql/statement.js';
+import type { ReadStatement, Statement, TransactionStatement } from '../../sql/statement.js';
 import {
   encodeBindComplete,
   encodeCloseComplete,
@@ -28,13 +28,12 @@ import { DirectReads } from './directReads.js';
 import { UNMOVED } from './errors.js';
 import { annotated } from './explain.js';
 import { parameterTypes } from './parameterTypes.js';
-import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
+import { MAX_PREPARED, type LocalPortal, type Prepared, type RelayedPortal } from './prepared.js';
 import { ownParameters, RelayedStatements } from './relayedStatements.js';
 import { applySessionStatement, isOurDeallocate, noteReadState } from './sessionStatements.js';
+import type { SharedReads } from './sharedReads.js';
 import type { SessionState } from './state.js';
 import { runTransaction } from './transactions.js';
-
-const MAX_PREPARED = 10_000;
 
 export class Extended {
   private readonly relayed: RelayedStatements;
@@ -43,6 +42,7 @@ export class Extended {
   constructor(
     private readonly state: SessionState,
     private readonly dialect: Dialect,
+    private readonly shared: SharedReads,
   ) {
     this.direct = new DirectReads(state);
     this.relayed = new RelayedStatements(state, dialect, this.direct);
@@ -69,7 +69,7 @@ export class Extended {
       throw new DatabaseError(SqlState.programLimitExceeded, 'too many prepared statements', {
         hint: 'Close those no longer needed.',
       });
-    if (statement.kind === 'read' && this.direct.known(statement, message.parameterTypes) !== null)
+    if (statement.kind === 'read' && this.isKnown(statement, message.parameterTypes))
       await this.ownTurn(() => {
         this.relayed.remember(message, statement);
         state.output.write(encodeParseComplete());
@@ -80,6 +80,11 @@ export class Extended {
     )
       await this.relayed.parse(message, statement);
     else await this.parseLocal(message, statement);
+  }
+
+  /** The read model has taken the same before. */
+  private isKnown(statement: ReadStatement, types: readonly number[]): boolean {
+    return this.direct.known(statement, types) !== null || this.shared.knows(statement, types);
   }
 
   private async parseLocal(message: Parse, statement: Statement): Promise<void> {
@@ -155,7 +160,7 @@ export class Extended {
   private async describeMaybeCursor(message: Describe): Promise<void> {
     const { state } = this;
     if (await this.isCursor(message.name))
-      (await state.relayReady()).send(encodeDescribe(message), 'describe', state.forward(UNMOVED));
+      (await state.relayReady()).send(encodeDescribe(message), 'describe', state.sinks.forward(UNMOVED));
     else await this.describeOwn(message);
   }
 
@@ -190,7 +195,7 @@ export class Extended {
     relay.send(
       encodeDescribe(message),
       'describe',
-      state.forward(prepared.backend?.map ?? UNMOVED, (frame) => ownParameters(frame, prepared)),
+      state.sinks.forward(prepared.backend?.map ?? UNMOVED, (frame) => ownParameters(frame, prepared)),
     );
   }
 
@@ -206,7 +211,7 @@ export class Extended {
     const { state } = this;
     if (await this.isCursor(message.portal)) {
       const bytes = encodeExecute(message.portal, message.maxRows);
-      (await state.relayReady()).send(bytes, 'execute', state.forward(UNMOVED));
+      (await state.relayReady()).send(bytes, 'execute', state.sinks.forward(UNMOVED));
       return;
     }
     const portal = this.usablePortal(message.portal);
@@ -228,7 +233,7 @@ export class Extended {
     else if (statement.kind === 'read') noteReadState(state, statement);
     const relay = await state.relayReady();
     const map = prepared.backend?.map ?? UNMOVED;
-    const sink = state.forward(map, notes === null ? undefined : (frame) => annotated(notes, frame));
+    const sink = state.sinks.forward(map, notes === null ? undefined : (frame) => annotated(notes, frame));
     relay.send(encodeExecute(message.portal, message.maxRows), 'execute', sink);
   }
 
@@ -299,7 +304,7 @@ export class Extended {
     if (message.target === 'statement') state.prepared.delete(message.name);
     else state.portals.delete(message.name);
     const relay = state.openRelay;
-    if (relayed && relay !== null) relay.send(encodeClose(message), 'close', state.forward(UNMOVED));
+    if (relayed && relay !== null) relay.send(encodeClose(message), 'close', state.sinks.forward(UNMOVED));
     else await this.ownTurn(() => state.output.write(encodeCloseComplete()));
   }
 
@@ -329,8 +334,16 @@ export class Extended {
   async syncRelay(): Promise<void> {
     const relay = this.state.openRelay;
     if (relay === null || !(relay.dirty || relay.skipping)) return;
-    relay.send(encodeSync(), 'sync', this.state.forwardAnswer(UNMOVED));
+    relay.send(encodeSync(), 'sync', this.state.sinks.forwardAnswer(UNMOVED));
     await relay.idle();
+  }
+
+  /** The client has its answer to a Sync, or is about to. */
+  synced(): void {
+    const { state } = this;
+    state.skipToSync = false;
+    state.relayFailed = false;
+    this.relayed.settle();
   }
 
   async flush(): Promise<void> {

@@ -24,10 +24,10 @@ export class Passing {
 
   constructor(
     private readonly state: SessionState,
-    /** Writes ReadyForQuery. */
-    private readonly sayReady: () => void,
+    /** Ends a Sync and writes ReadyForQuery. */
+    private readonly whenSynced: () => void,
   ) {
-    const answer = state.forward(UNMOVED);
+    const answer = state.sinks.forward(UNMOVED);
     this.rest = {
       message: (frame) => {
         if (frame.type === READY_FOR_QUERY) this.synced();
@@ -65,12 +65,8 @@ export class Passing {
 
   /** At once, so that ReadyForQuery goes out in one write with the answer before it. */
   private synced(): void {
-    const { state } = this;
-    state.skipToSync = false;
-    state.relayFailed = false;
-    if (!state.explicit) state.portals.clear();
-    this.sayReady();
-    state.setBusy(false);
+    this.whenSynced();
+    this.state.setBusy(false);
   }
 
   private bind(frame: Frame): boolean {
@@ -137,7 +133,7 @@ export class Passing {
       statement.form === 'select' &&
       statement.engineRelations.length === 0 &&
       !leavesState(statement);
-    const sink = passes && backend !== null ? this.state.forward(backend.map) : null;
+    const sink = passes && backend !== null ? this.state.sinks.forward(backend.map) : null;
     this.sinks.set(prepared, sink);
     return sink;
   }

@@ -4,6 +4,9 @@ import type { Format } from '../protocol/bytes.js';
 import type { PlanNotes } from '../statements/explain/annotate.js';
 import type { Result, Suspended } from '../statements/result.js';
 
+/** Of one session. */
+export const MAX_PREPARED = 10_000;
+
 /** A prepared statement, ours or relayed. */
 export interface Prepared {
   readonly name: string;

@@ -26,6 +26,9 @@ const OVERLAY = 'eventful overlay';
 const NOWHERE = -1;
 
 export class RelayedStatements {
+  /** Sent there and not confirmed yet; with whether the client knows of it. */
+  private readonly unconfirmed = new Map<Prepared, boolean>();
+
   constructor(
     private readonly state: SessionState,
     private readonly dialect: Dialect,
@@ -36,33 +39,14 @@ export class RelayedStatements {
   async parse(message: Parse, statement: ReadStatement | SessionStatement): Promise<void> {
     const { state } = this;
     await state.waitForReads();
-    const prepared = this.prepared(message, statement);
+    const prepared = unsent(state, message, statement);
     await this.prepare(prepared, true);
     state.prepared.set(message.statement, prepared);
   }
 
   /** Keeps a statement that the read model is to see only if the engine should turn out not to answer it. */
   remember(message: Parse, statement: ReadStatement): void {
-    const prepared = this.prepared(message, statement);
-    prepared.generation = NOWHERE;
-    this.state.prepared.set(message.statement, prepared);
-  }
-
-  private prepared(message: Parse, statement: ReadStatement | SessionStatement): Prepared {
-    const { state } = this;
-    const offset = statement.offset;
-    const backend =
-      statement.kind === 'read' && statement.engineRelations.length > 0
-        ? rewrite(state, statement, false)
-        : { sql: statement.sql, map: (position: number) => position + offset };
-    return {
-      name: message.statement,
-      statement,
-      givenTypes: message.parameterTypes,
-      types: null,
-      generation: 0,
-      backend,
-    };
+    this.state.prepared.set(message.statement, unsent(this.state, message, statement));
   }
 
   /** Types for the read model: the client's, those only AS OF tells, and JSON for the rows of engine relations. */
@@ -84,7 +68,14 @@ export class RelayedStatements {
     const types =
       statement.kind === 'read' ? this.types(statement, prepared.givenTypes) : [...prepared.givenTypes];
     const bytes = encodeParse({ statement: prepared.name, text: backend.sql, parameterTypes: types });
-    relay.send(bytes, 'parse', visible ? state.forward(backend.map) : state.hidden(backend.map));
+    const confirm = ({ raw }: Frame): Buffer => {
+      this.unconfirmed.delete(prepared);
+      return raw;
+    };
+    const { sinks } = state;
+    const { map } = backend;
+    this.unconfirmed.set(prepared, visible);
+    relay.send(bytes, 'parse', visible ? sinks.forward(map, confirm) : sinks.hidden(map, confirm));
     prepared.generation = state.generation;
     const needsTypes =
       statement.kind === 'read' &&
@@ -94,11 +85,21 @@ export class RelayedStatements {
     relay.send(
       encodeDescribe({ target: 'statement', name: prepared.name }),
       'describe',
-      state.hidden(backend.map, (frame) => {
+      state.sinks.hidden(backend.map, (frame) => {
         if (frame.type === PARAMETER_DESCRIPTION) prepared.types = decodeParameterDescription(frame.body);
         if (frame.type === ROW_DESCRIPTION && wanted) this.learn(prepared, decodeRowDescription(frame.body));
       }),
     );
+  }
+
+  /** At the end of a Sync: what was not confirmed has failed, or was skipped behind what has. */
+  settle(): void {
+    for (const [prepared, isVisible] of this.unconfirmed) {
+      prepared.generation = NOWHERE;
+      const { prepared: known } = this.state;
+      if (isVisible && known.get(prepared.name) === prepared) known.delete(prepared.name);
+    }
+    this.unconfirmed.clear();
   }
 
   private learn(prepared: Prepared, fields: readonly RowField[]): void {
@@ -127,7 +128,7 @@ export class RelayedStatements {
         if (statement.form === 'copy') {
           await this.prepareCopy(statement);
           sent = rewriteBind(message, { statement: OVERLAY });
-          (await state.relayReady()).send(encodeBind(sent), 'bind', state.forward(map));
+          (await state.relayReady()).send(encodeBind(sent), 'bind', state.sinks.forward(map));
           return null;
         }
         const rows = await engineRows(state, statement, parametersOf(message, prepared.types ?? []));
@@ -139,7 +140,7 @@ export class RelayedStatements {
       }
     }
     const relay = await state.relayReady();
-    relay.send(encodeBind(sent), 'bind', state.forward(map));
+    relay.send(encodeBind(sent), 'bind', state.sinks.forward(map));
     return notes;
   }
 
@@ -148,11 +149,11 @@ export class RelayedStatements {
     const { state } = this;
     const { sql, map } = await inlineRead(state, statement);
     const relay = await state.relayReady();
-    relay.send(encodeClose({ target: 'statement', name: OVERLAY }), 'close', state.hidden(map));
+    relay.send(encodeClose({ target: 'statement', name: OVERLAY }), 'close', state.sinks.hidden(map));
     relay.send(
       encodeParse({ statement: OVERLAY, text: sql, parameterTypes: [] }),
       'parse',
-      state.hidden(map),
+      state.sinks.hidden(map),
     );
   }
 
@@ -168,8 +169,12 @@ export class RelayedStatements {
     const own = (prepared.types ?? []).slice(0, statement.parameterCount);
     const extra = statement.engineRelations.length + overlaid(state, statement).length;
     const parameterTypes = [...own, ...Array.from({ length: extra }, () => 114)];
-    relay.send(encodeClose({ target: 'statement', name: OVERLAY }), 'close', state.hidden(map));
-    relay.send(encodeParse({ statement: OVERLAY, text: sql, parameterTypes }), 'parse', state.hidden(map));
+    relay.send(encodeClose({ target: 'statement', name: OVERLAY }), 'close', state.sinks.hidden(map));
+    relay.send(
+      encodeParse({ statement: OVERLAY, text: sql, parameterTypes }),
+      'parse',
+      state.sinks.hidden(map),
+    );
   }
 }
 
@@ -185,4 +190,25 @@ export function ownParameters(frame: Frame, prepared: Prepared): Buffer {
   return encodeParameterDescription(
     decodeParameterDescription(frame.body).slice(0, statement.parameterCount),
   );
+}
+
+/** A statement of the read model that it has not been given yet. */
+export function unsent(
+  state: SessionState,
+  message: Parse,
+  statement: ReadStatement | SessionStatement,
+): Prepared {
+  const { offset } = statement;
+  const backend =
+    statement.kind === 'read' && statement.engineRelations.length > 0
+      ? rewrite(state, statement, false)
+      : { sql: statement.sql, map: (position: number) => position + offset };
+  return {
+    name: message.statement,
+    statement,
+    givenTypes: message.parameterTypes,
+    types: null,
+    generation: NOWHERE,
+    backend,
+  };
 }

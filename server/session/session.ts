@@ -14,6 +14,7 @@ import { Dialect } from './dialect.js';
 import { asDatabaseError } from './errors.js';
 import { Extended } from './extended.js';
 import { Passing } from './passing.js';
+import { SharedReads } from './sharedReads.js';
 import { runSimpleQuery } from './simple.js';
 import type { SessionState } from './state.js';
 
@@ -21,6 +22,7 @@ export class Session {
   private readonly dialect: Dialect;
   private readonly extended: Extended;
   private readonly passing: Passing;
+  private readonly shared: SharedReads;
   private running: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -32,8 +34,9 @@ export class Session {
     state.timestamp = (text) => readTimestamp(state, text);
     state.readsLatest = () => readsLatest(state);
     this.dialect = new Dialect(state);
-    this.extended = new Extended(state, this.dialect);
-    this.passing = new Passing(state, () => this.sayReady());
+    this.shared = new SharedReads(state, () => this.syncedAndReady());
+    this.extended = new Extended(state, this.dialect, this.shared);
+    this.passing = new Passing(state, () => this.syncedAndReady());
   }
 
   /**
@@ -46,6 +49,16 @@ export class Session {
     state.timers.wake();
     if (state.copy !== null) return this.copyMessage(state.copy, frame);
     if (state.relayFailed) state.skipToSync = true;
+    if (!state.skipToSync) {
+      if (this.shared.keep(frame)) return true;
+      if (this.shared.holds) return this.answerShared(frame);
+    }
+    return this.handleOwn(frame);
+  }
+
+  private handleOwn(frame: Frame): boolean | Promise<boolean> {
+    const { state } = this;
+    if (state.relayFailed) state.skipToSync = true;
     if (state.skipToSync && frame.type !== SYNC) return true;
     if (state.openRelay !== null) {
       if (this.passing.pass(frame)) return true;
@@ -55,6 +68,43 @@ export class Session {
     const running = this.run(frame);
     if (running === null) return true;
     return frame.type === QUERY || frame.type === EXECUTE ? this.untilCopy(running) : running;
+  }
+
+  /** What was kept, and the message behind it: over the shared connection if that is a Sync, else one by one. */
+  private async answerShared(frame: Frame): Promise<boolean> {
+    const { state, shared } = this;
+    if (frame.type === SYNC && frame.body.length === 0 && this.isValid()) {
+      state.setBusy(true);
+      state.timers.statementBegins();
+      try {
+        if (await shared.answer()) {
+          this.finished();
+          return true;
+        }
+      } catch (error) {
+        shared.release();
+        return this.finish(this.failed(error, SYNC));
+      }
+      this.finished();
+    }
+    for (const kept of shared.release()) await this.handleOwn(kept);
+    return this.handleOwn(frame);
+  }
+
+  private isValid(): boolean {
+    const { services, identity } = this.state;
+    try {
+      services.engine.tokens.requireValid(identity);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  private syncedAndReady(): void {
+    this.extended.synced();
+    if (!this.state.explicit) this.state.portals.clear();
+    this.sayReady();
   }
 
   /** A COPY goes on while the client's next messages bring its data. */
@@ -156,7 +206,7 @@ export class Session {
     try {
       pending = this.extended.sync();
     } finally {
-      if (pending === null) this.synced();
+      if (pending === null) this.extended.synced();
     }
     return pending === null ? this.ready() : this.syncLater(pending);
   }
@@ -165,14 +215,9 @@ export class Session {
     try {
       await pending;
     } finally {
-      this.synced();
+      this.extended.synced();
     }
     await this.ready();
-  }
-
-  private synced(): void {
-    this.state.skipToSync = false;
-    this.state.relayFailed = false;
   }
 
   private async query(text: string): Promise<void> {

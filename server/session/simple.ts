@@ -93,7 +93,7 @@ async function runSession(state: SessionState, dialect: Dialect, statement: Sess
 
 async function relayQuery(state: SessionState, sql: string, map: PositionMap): Promise<void> {
   const relay = await state.relayReady();
-  relay.send(encodeQuery(sql), 'query', state.forwardAnswer(map));
+  relay.send(encodeQuery(sql), 'query', state.sinks.forwardAnswer(map));
   await relay.idle();
 }
 
@@ -114,7 +114,7 @@ async function runRead(state: SessionState, read: ReadStatement): Promise<void> 
   const relay = await state.relayReady();
   const types = extra.map(() => 114);
   const parameters = extra.map((json) => Buffer.from(json));
-  const sink = state.forward(map, (frame) => annotated(notes, frame, rowsOnly));
+  const sink = state.sinks.forward(map, (frame) => annotated(notes, frame, rowsOnly));
   relay.send(encodeParse({ statement: '', text: sql, parameterTypes: types }), 'parse', sink);
   const bind = { portal: '', statement: '', parameterFormats: [], parameters, resultFormats: [] };
   relay.send(encodeBind(bind), 'bind', sink);

@@ -9,17 +9,11 @@ import { catalogueOf } from '../../sql/catalogue.js';
 import type { StatementCache } from '../../sql/cache.js';
 import { parseStatements } from '../../sql/parse.js';
 import type { Statement } from '../../sql/statement.js';
-import {
-  encodeErrorFields,
-  encodeNoticeResponse,
-  ERROR_RESPONSE,
-  type ErrorFields,
-} from '../protocol/backend/error.js';
+import { encodeNoticeResponse } from '../protocol/backend/error.js';
 import type { SessionEngine, SessionReadModel } from '../ports.js';
 import {
   decodeParameterStatus,
   PARAMETER_STATUS,
-  READY_FOR_QUERY,
   type TransactionStatus,
 } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
@@ -28,15 +22,16 @@ import { connectBackend, type BackendConnection } from '../relay/connect.js';
 import type { Greeting } from '../relay/greeting.js';
 import { Idleness } from '../relay/idleness.js';
 import type { Holder, RelayPool } from '../relay/pool.js';
-import { Relay, type Sink } from '../relay/relay.js';
-import type { Keep } from '../relay/reusingSocket.js';
+import { Relay } from '../relay/relay.js';
+import type { SharedReaders } from '../relay/sharedReaders.js';
 import { Access } from './access.js';
-import { connectFailure, translateError, type PositionMap } from './errors.js';
+import { connectFailure } from './errors.js';
 import type { CopyIn } from './copyIn.js';
 import type { Output } from './output.js';
 import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
 import { printsIsoInUtc } from './reported.js';
 import { Settings } from './settings.js';
+import { Sinks } from './sinks.js';
 import { Timers } from './timers.js';
 import { Transaction } from './transaction.js';
 
@@ -45,6 +40,7 @@ export interface SessionServices {
   readonly readModel: SessionReadModel;
   readonly cache: StatementCache;
   readonly pool: RelayPool;
+  readonly sharedReaders: SharedReaders;
   readonly greeting: Greeting;
 }
 
@@ -59,12 +55,16 @@ export class SessionState implements Holder {
   timestamp: (text: string) => Promise<bigint> = () => Promise.reject(new Error('no session'));
   /** Does a statement see everything committed before it? */
   readsLatest: () => Promise<boolean> = () => Promise.reject(new Error('no session'));
+  /** Ends what is being done elsewhere for this session. */
+  onInterrupt: ((error: DatabaseError) => void) | null = null;
   /** Ends the session with an error that closes the connection. */
   terminate: (error: DatabaseError) => void = () => undefined;
   readonly settings = new Settings();
   readonly timers = new Timers(this);
   readonly access: Access;
   readonly transaction: Transaction;
+  /** What is done with the read model's answers. */
+  readonly sinks = new Sinks(this);
   readonly prepared = new Map<string, Prepared>();
   readonly portals = new Map<string, LocalPortal | RelayedPortal>();
   /** BEGIN was given and no COMMIT or ROLLBACK yet. */
@@ -98,7 +98,7 @@ export class SessionState implements Holder {
   constructor(
     readonly services: SessionServices,
     readonly identity: Identity,
-    private readonly startupSettings: ReadonlyMap<string, string>,
+    readonly startupSettings: ReadonlyMap<string, string>,
     readonly output: Output,
   ) {
     this.access = new Access(identity.grants);
@@ -154,6 +154,7 @@ export class SessionState implements Holder {
     void this.signal;
     this.running?.abort(error);
     this.copy?.abort(error);
+    this.onInterrupt?.(error);
   }
 
   /** Nothing but the end of a failed transaction may run in it. */
@@ -343,42 +344,6 @@ export class SessionState implements Holder {
     return this.relayBegun && this.hasRelay;
   }
 
-  /** A sink that hands everything to the client, after `filter` has looked at it (null drops a message). */
-  forward(map: PositionMap, filter?: (frame: Frame) => Buffer | null): Sink {
-    const error = (fields: ErrorFields): void => this.relayError(fields, map);
-    if (filter === undefined) return { message: ({ raw }) => this.output.write(raw), pass: this.pass, error };
-    return {
-      message: (frame) => {
-        const bytes = filter(frame);
-        if (bytes !== null) this.output.write(bytes);
-      },
-      error,
-    };
-  }
-
-  /** The same of all but ReadyForQuery, which the session says itself. */
-  forwardAnswer(map: PositionMap): Sink {
-    const message = ({ type, raw }: Frame): void => {
-      if (type !== READY_FOR_QUERY) this.output.write(raw);
-    };
-    return { message, pass: this.pass, error: (fields) => this.relayError(fields, map) };
-  }
-
-  private readonly pass = (bytes: Buffer, keep: Keep): void => this.output.pass(bytes, keep);
-  /** A sink for messages the client did not send; their errors reach it all the same. */
-  hidden(map: PositionMap, look?: (frame: Frame) => void): Sink {
-    return {
-      message: (frame) => look?.(frame),
-      error: (fields) => this.relayError(fields, map),
-    };
-  }
-
-  private relayError(fields: ErrorFields, map: PositionMap): void {
-    this.relayFailed = true;
-    this.abandon();
-    this.output.write(encodeErrorFields(ERROR_RESPONSE, translateError(fields, map, this.access)));
-  }
-
   /** After any error: an explicit transaction is failed, an implicit one is gone. */
   abandon(): void {
     this.output.settle(() => null);
@@ -390,6 +355,7 @@ export class SessionState implements Holder {
     const gone = new DatabaseError(SqlState.adminShutdown, 'the connection was closed');
     this.running?.abort(gone);
     this.copy?.abort(gone);
+    this.onInterrupt?.(gone);
     this.timers.close();
     this.idleness.close();
     this.transaction.close();

@@ -109,6 +109,35 @@ describe('the answer', () => {
     raw.close();
   });
 
+  it.each([
+    [
+      'SELECT "public"."patient"."status" FROM "public"."patient" WHERE ("public"."patient"."aggregate_id" = $1',
+      ' AND 1=1) LIMIT $2 OFFSET $3',
+    ],
+    [
+      'SELECT p.status AS p_status, p.version FROM patient AS p WHERE p.aggregate_id = $1',
+      ' LIMIT $2 OFFSET $3',
+    ],
+    ['SELECT patient.* FROM patient WHERE (patient.aggregate_id = $1)', ' OFFSET $3 LIMIT $2'],
+  ])('is the read model’s for what mappers write: %s', async (select, tail) => {
+    const raw = await RawClient.ready(server.port, server.token);
+    const relayed = `${select} AND version > 0${tail}`;
+    for (const [limit, offset] of [
+      ['1', '0'],
+      ['21', '0'],
+      ['0', '0'],
+      ['1', '1'],
+      ['-1', '0'],
+      ['1', 'x'],
+    ] as const)
+      for (const id of ['row 1', 'missing']) {
+        const expected = await answer(raw, relayed, [id, limit, offset], []);
+        for (let i = 0; i < 2; i++)
+          expect(await answer(raw, select + tail, [id, limit, offset], [])).toEqual(expected);
+      }
+    raw.close();
+  });
+
   it('is the read model’s for AS OF VERSION and POSITION', async () => {
     const raw = await RawClient.ready(server.port, server.token);
     for (const clause of ['VERSION', 'POSITION'])
@@ -142,9 +171,12 @@ describe('the answer', () => {
 
 describe('who answers', () => {
   it('the engine: while nobody can read the table', async () => {
+    const limited = `SELECT version FROM patient WHERE aggregate_id = $1 AND 1 = 1 LIMIT 1`;
     await client.query(POINT, ['empty']);
+    await client.query(limited, ['empty']);
     await client.query({ name: 'named', text: POINT, values: ['empty'] });
     await tableLocked(async () => {
+      expect((await client.query(limited, ['empty'])).rows).toEqual([{ version: '1' }]);
       for (let i = 0; i < 2; i++) {
         const { rows } = await client.query<{ version: string }>(POINT, ['empty']);
         expect(rows[0]?.version).toBe('1');
