@@ -7,7 +7,6 @@ import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { ReadStatement, Statement, TransactionStatement } from '../../sql/statement.js';
 import {
   encodeBindComplete,
-  encodeCloseComplete,
   encodeCommandComplete,
   encodeEmptyQueryResponse,
   encodeNoData,
@@ -15,7 +14,6 @@ import {
 } from '../protocol/backend/complete.js';
 import { encodeParameterDescription } from '../protocol/backend/parameter-description.js';
 import type { Bind } from '../protocol/frontend/bind.js';
-import { encodeClose, type Close } from '../protocol/frontend/close.js';
 import { encodeSync } from '../protocol/frontend/control.js';
 import { encodeDescribe, type Describe } from '../protocol/frontend/describe.js';
 import { encodeExecute, type Execute } from '../protocol/frontend/execute.js';
@@ -51,6 +49,16 @@ export class Extended {
   // Parse
 
   async parse(message: Parse): Promise<void> {
+    try {
+      await this.parseNew(message);
+    } catch (error) {
+      // An unnamed statement goes when the next one comes, however that ends.
+      if (message.statement === '') await this.state.ownTurn(() => void this.state.prepared.delete(''));
+      throw error;
+    }
+  }
+
+  private async parseNew(message: Parse): Promise<void> {
     const { state } = this;
     const statements = state.parse(message.text);
     if (statements.length > 1)
@@ -70,7 +78,7 @@ export class Extended {
         hint: 'Close those no longer needed.',
       });
     if (statement.kind === 'read' && this.isKnown(statement, message.parameterTypes))
-      await this.ownTurn(() => {
+      await this.state.ownTurn(() => {
         this.relayed.remember(message, statement);
         state.output.write(encodeParseComplete());
       });
@@ -92,7 +100,7 @@ export class Extended {
     const given = message.parameterTypes;
     let types: number[] = [...given];
     if (isDialect(statement)) types = await parameterTypes(this.state, this.relayed, statement, given);
-    await this.ownTurn(() => {
+    await this.state.ownTurn(() => {
       state.prepared.set(message.statement, {
         name: message.statement,
         statement,
@@ -129,7 +137,7 @@ export class Extended {
 
   private bound(message: Bind, portal: LocalPortal): Promise<void> | null {
     const { state } = this;
-    return this.ownTurn(() => {
+    return this.state.ownTurn(() => {
       state.portals.set(message.portal, portal);
       state.output.write(encodeBindComplete());
     });
@@ -149,7 +157,7 @@ export class Extended {
     this.state.portals.set(message.portal, { kind: 'relayed', prepared, notes });
   }
 
-  // Describe, Execute, Close
+  // Describe, Execute
 
   describe(message: Describe): Promise<void> | null {
     return message.target === 'portal' && this.maybeCursor(message.name)
@@ -169,17 +177,18 @@ export class Extended {
     const portal = message.target === 'portal' ? this.portal(message.name) : null;
     if (portal?.kind === 'local' && portal.direct !== null) {
       const { description } = portal.direct;
-      return this.ownTurn(() => state.output.write(description));
+      return this.state.ownTurn(() => state.output.write(description));
     }
     const prepared = portal === null ? this.statement(message.name) : portal.prepared;
+    if (prepared.statement.kind === 'read') state.requireUsable(prepared.statement);
     const known = portal === null ? this.direct.known(prepared.statement, prepared.givenTypes) : null;
     if (known !== null)
-      return this.ownTurn(() => {
+      return this.state.ownTurn(() => {
         state.output.write(encodeParameterDescription(known.parameterTypes));
         state.output.write(encodeRowDescription(known.fields));
       });
     if (prepared.backend !== null) return this.describeRelayed(message, prepared);
-    return this.ownTurn(() => {
+    return this.state.ownTurn(() => {
       if (message.target === 'statement')
         state.output.write(encodeParameterDescription(prepared.types ?? []));
       const columns = isDialect(prepared.statement) ? resultColumns(prepared.statement) : null;
@@ -204,7 +213,7 @@ export class Extended {
     const portal = this.usablePortal(message.portal);
     return portal.kind === 'relayed'
       ? this.executeRelayed(portal, message)
-      : this.ownTurn(() => this.executeLocal(portal, message.maxRows));
+      : this.state.ownTurn(() => this.executeLocal(portal, message.maxRows));
   }
 
   private async executeMaybeCursor(message: Execute): Promise<void> {
@@ -216,7 +225,7 @@ export class Extended {
     }
     const portal = this.usablePortal(message.portal);
     if (portal.kind === 'relayed') await this.executeRelayed(portal, message);
-    else await this.ownTurn(() => this.executeLocal(portal, message.maxRows));
+    else await this.state.ownTurn(() => this.executeLocal(portal, message.maxRows));
   }
 
   private usablePortal(name: string): LocalPortal | RelayedPortal {
@@ -241,11 +250,11 @@ export class Extended {
     const { state } = this;
     const { statement } = portal.prepared;
     if (isDialect(statement)) return this.executeDialect(portal, statement, maxRows);
+    const { suspended } = portal;
+    if (suspended === null && portal.executed && statement.kind !== 'empty')
+      throw new DatabaseError(SqlState.objectNotInPrerequisiteState, 'portal cannot be run');
+    portal.executed = true;
     if (portal.direct !== null) {
-      const { suspended } = portal;
-      if (suspended === null && portal.executed)
-        throw new DatabaseError(SqlState.objectNotInPrerequisiteState, 'portal cannot be run');
-      portal.executed = true;
       portal.suspended = suspended ?? { result: portal.direct.result, sent: 0 };
       this.writeAll(nextRows(portal.suspended, maxRows, portal.resultFormats));
       return null;
@@ -295,19 +304,6 @@ export class Extended {
     for (const chunk of chunks) this.state.output.write(chunk);
   }
 
-  async close(message: Close): Promise<void> {
-    const { state } = this;
-    const relayed =
-      message.target === 'statement'
-        ? (state.prepared.get(message.name)?.backend ?? null) !== null
-        : state.portals.get(message.name)?.kind !== 'local';
-    if (message.target === 'statement') state.prepared.delete(message.name);
-    else state.portals.delete(message.name);
-    const relay = state.openRelay;
-    if (relayed && relay !== null) relay.send(encodeClose(message), 'close', state.sinks.forward(UNMOVED));
-    else await this.ownTurn(() => state.output.write(encodeCloseComplete()));
-  }
-
   // Sync and Flush
 
   sync(): Promise<void> | null {
@@ -343,24 +339,12 @@ export class Extended {
     const { state } = this;
     state.skipToSync = false;
     state.relayFailed = false;
-    this.relayed.settle();
+    state.unconfirmed.settle();
   }
 
   async flush(): Promise<void> {
     await this.state.relayAnswered();
     await this.dialect.releaseHeld();
-  }
-
-  /** Does something of our own once everything relayed before it is answered; not at all if that failed. */
-  private ownTurn(action: () => Promise<void> | null | void): Promise<void> | null {
-    const { state } = this;
-    if (state.openRelay?.busy === true) return this.ownTurnLater(action);
-    return state.relayFailed ? null : (action() ?? null);
-  }
-
-  private async ownTurnLater(action: () => Promise<void> | null | void): Promise<void> {
-    await this.state.relayAnswered();
-    if (!this.state.relayFailed) await action();
   }
 
   /** A cursor made by DECLARE is a portal of the read model that no Bind of this session has made. */

@@ -7,6 +7,9 @@ import type { Result, Suspended } from '../statements/result.js';
 /** Of one session. */
 export const MAX_PREPARED = 10_000;
 
+/** No connection has this number. */
+export const NOWHERE = -1;
+
 /** A prepared statement, ours or relayed. */
 export interface Prepared {
   readonly name: string;

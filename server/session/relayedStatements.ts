@@ -17,18 +17,13 @@ import { parametersOf } from './binding.js';
 import type { Dialect } from './dialect.js';
 import type { DirectReads } from './directReads.js';
 import { UNMOVED } from './errors.js';
-import type { Prepared } from './prepared.js';
+import { NOWHERE, type Prepared } from './prepared.js';
 import { engineRows, inlineRead, overlaid, overlayRows, rewrite } from './rewriting.js';
 import type { SessionState } from './state.js';
 
 const OVERLAY = 'eventful overlay';
-/** No connection has this number. */
-const NOWHERE = -1;
 
 export class RelayedStatements {
-  /** Sent there and not confirmed yet; with whether the client knows of it. */
-  private readonly unconfirmed = new Map<Prepared, boolean>();
-
   constructor(
     private readonly state: SessionState,
     private readonly dialect: Dialect,
@@ -68,14 +63,9 @@ export class RelayedStatements {
     const types =
       statement.kind === 'read' ? this.types(statement, prepared.givenTypes) : [...prepared.givenTypes];
     const bytes = encodeParse({ statement: prepared.name, text: backend.sql, parameterTypes: types });
-    const confirm = ({ raw }: Frame): Buffer => {
-      this.unconfirmed.delete(prepared);
-      return raw;
-    };
     const { sinks } = state;
-    const { map } = backend;
-    this.unconfirmed.set(prepared, visible);
-    relay.send(bytes, 'parse', visible ? sinks.forward(map, confirm) : sinks.hidden(map, confirm));
+    const sink = visible ? sinks.forward(backend.map) : sinks.hidden(backend.map);
+    relay.send(bytes, 'parse', state.unconfirmed.parse(prepared, visible, sink));
     prepared.generation = state.generation;
     const needsTypes =
       statement.kind === 'read' &&
@@ -92,16 +82,6 @@ export class RelayedStatements {
     );
   }
 
-  /** At the end of a Sync: what was not confirmed has failed, or was skipped behind what has. */
-  settle(): void {
-    for (const [prepared, isVisible] of this.unconfirmed) {
-      prepared.generation = NOWHERE;
-      const { prepared: known } = this.state;
-      if (isVisible && known.get(prepared.name) === prepared) known.delete(prepared.name);
-    }
-    this.unconfirmed.clear();
-  }
-
   private learn(prepared: Prepared, fields: readonly RowField[]): void {
     const { statement, givenTypes, types } = prepared;
     if (statement.kind !== 'read' || types === null) return;
@@ -114,8 +94,8 @@ export class RelayedStatements {
     const { state } = this;
     const map = prepared.backend?.map ?? UNMOVED;
     const { statement } = prepared;
-    if (state.openRelay === null || prepared.generation !== state.generation)
-      await this.prepare(prepared, false);
+    await state.relayReady();
+    if (prepared.generation !== state.generation) await this.prepare(prepared, false);
     let sent = message;
     let notes: PlanNotes | null = null;
     if (statement.kind === 'read') {

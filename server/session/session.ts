@@ -8,6 +8,7 @@ import { QUERY } from '../protocol/frontend/query.js';
 import { FLUSH, SYNC, TERMINATE } from '../protocol/frontend/control.js';
 import { COPY_DATA, COPY_DONE, COPY_FAIL, decodeCopyFail } from '../protocol/frontend/copy.js';
 import { EXECUTE } from '../protocol/frontend/execute.js';
+import { close } from './closing.js';
 import type { CopyIn } from './copyIn.js';
 import { readsLatest, readTimestamp, refreshSettings } from './backendQuery.js';
 import { Dialect } from './dialect.js';
@@ -229,6 +230,8 @@ export class Session {
       state.skipToSync = true;
       return;
     }
+    // As in PostgreSQL, and what it is told for a simple query may take its place there.
+    state.prepared.delete('');
     await runSimpleQuery(state, this.dialect, text);
     state.relayFailed = false;
     await this.ready();
@@ -253,7 +256,7 @@ export class Session {
       case 'execute':
         return extended.execute(message);
       case 'close':
-        return extended.close(message);
+        return close(this.state, message);
       case 'flush':
         return this.flush();
       case 'copyData':

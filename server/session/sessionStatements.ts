@@ -1,3 +1,4 @@
+import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { ReadStatement, SessionStatement } from '../../sql/statement.js';
 import type { SessionState } from './state.js';
 
@@ -14,7 +15,7 @@ export function isHarmless(setting: string): boolean {
 
 /**
  * What SET, RESET, DISCARD and DEALLOCATE change on our side of the relay.
- * @throws DatabaseError for `eventful.*` settings that do not exist or take no such value
+ * @throws DatabaseError for `eventful.*` settings that do not exist or take no such value, 25001 for DISCARD ALL in a transaction
  */
 export function applySessionStatement(state: SessionState, statement: SessionStatement): void {
   if (statement.tag === 'listen' && state.engine.schema().aggregates.has(statement.target ?? ''))
@@ -33,13 +34,18 @@ export function applySessionStatement(state: SessionState, statement: SessionSta
       return;
     case 'discard':
       if (statement.target !== 'all') return;
+      if (state.explicit)
+        throw new DatabaseError(
+          SqlState.activeSqlTransaction,
+          'DISCARD ALL cannot run inside a transaction block',
+        );
       state.settings.reset();
       state.keepsRelay = false;
-      state.prepared.clear();
+      deallocateNamed(state);
       state.portals.clear();
       return;
     case 'deallocate':
-      if (statement.target === null) state.prepared.clear();
+      if (statement.target === null) deallocateNamed(state);
       else state.prepared.delete(statement.target);
       return;
     case 'show':
@@ -50,11 +56,16 @@ export function applySessionStatement(state: SessionState, statement: SessionSta
   }
 }
 
-/** DEALLOCATE of a statement that only we know needs no relaying. */
+function deallocateNamed({ prepared }: SessionState): void {
+  for (const name of prepared.keys()) if (name !== '') prepared.delete(name);
+}
+
+/** DEALLOCATE of a statement that the read model has not been given needs no relaying. */
 export function isOurDeallocate(state: SessionState, statement: SessionStatement): boolean {
   if (statement.tag !== 'deallocate' || statement.target === null) return false;
   const prepared = state.prepared.get(statement.target);
-  return prepared !== undefined && prepared.backend === null;
+  if (prepared === undefined) return false;
+  return prepared.backend === null || !state.hasRelay || prepared.generation !== state.generation;
 }
 
 /** Functions that leave settings or locks in the connection, and statements that make something there. */

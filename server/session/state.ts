@@ -28,12 +28,13 @@ import { Access } from './access.js';
 import { connectFailure } from './errors.js';
 import type { CopyIn } from './copyIn.js';
 import type { Output } from './output.js';
-import type { LocalPortal, Prepared, RelayedPortal } from './prepared.js';
+import { NOWHERE, type LocalPortal, type Prepared, type RelayedPortal } from './prepared.js';
 import { printsIsoInUtc } from './reported.js';
 import { Settings } from './settings.js';
 import { Sinks } from './sinks.js';
 import { Timers } from './timers.js';
 import { Transaction } from './transaction.js';
+import { Unconfirmed } from './unconfirmed.js';
 
 export interface SessionServices {
   readonly engine: SessionEngine;
@@ -66,6 +67,7 @@ export class SessionState implements Holder {
   /** What is done with the read model's answers. */
   readonly sinks = new Sinks(this);
   readonly prepared = new Map<string, Prepared>();
+  readonly unconfirmed = new Unconfirmed(this.prepared);
   readonly portals = new Map<string, LocalPortal | RelayedPortal>();
   /** BEGIN was given and no COMMIT or ROLLBACK yet. */
   explicit = false;
@@ -310,7 +312,7 @@ export class SessionState implements Holder {
     this.running?.signal.throwIfAborted();
     if (this.explicit && !this.relayBegun) {
       this.relayBegun = true;
-      await relay.run(this.beginSql);
+      await this.runThere(relay, this.beginSql);
       this.running?.signal.throwIfAborted();
     }
     return relay;
@@ -332,12 +334,30 @@ export class SessionState implements Holder {
     await relay.idle();
   }
 
+  /** Does something of our own once everything relayed before it is answered; not at all if that failed. */
+  ownTurn(action: () => Promise<void> | null | void): Promise<void> | null {
+    if (this.openRelay?.busy === true) return this.ownTurnLater(action);
+    return this.relayFailed ? null : (action() ?? null);
+  }
+
+  private async ownTurnLater(action: () => Promise<void> | null | void): Promise<void> {
+    await this.relayAnswered();
+    if (!this.relayFailed) await action();
+  }
+
   /** Ends the read model's part of the transaction. */
   async endRelayTransaction(sql: 'COMMIT' | 'ROLLBACK'): Promise<void> {
     const relay = this.openRelay;
     const begun = this.relayBegun;
     this.relayBegun = false;
-    if (relay !== null && begun) await relay.run(sql);
+    if (relay !== null && begun) await this.runThere(relay, sql);
+  }
+
+  /** A simple query ends the unnamed statement there, of which the client need not know. */
+  private async runThere(relay: Relay, sql: string): Promise<void> {
+    const unnamed = this.prepared.get('');
+    if (unnamed !== undefined) unnamed.generation = NOWHERE;
+    await relay.run(sql);
   }
 
   get relayInTransaction(): boolean {

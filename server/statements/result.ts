@@ -87,7 +87,9 @@ export function nextRows(suspended: Suspended, maxRows: number, formats: readonl
   const rows = sent === 0 && end === result.rows.length ? result.rows : result.rows.slice(sent, end);
   const messages = encodeRows({ columns: result.columns, rows }, formats);
   const isComplete = end === result.rows.length && (maxRows <= 0 || end - sent < maxRows);
-  messages.push(isComplete ? encodeCommandComplete(result.tag) : encodePortalSuspended());
+  // PostgreSQL counts the rows of this Execute, where it is about those of a query.
+  const tag = sent > 0 && result.tag.startsWith('SELECT ') ? `SELECT ${end - sent}` : result.tag;
+  messages.push(isComplete ? encodeCommandComplete(tag) : encodePortalSuspended());
   return messages;
 }
 

@@ -58,6 +58,11 @@ export function relayedReadScript(): string {
   return `${PICK}SELECT * FROM patient WHERE aggregate_id = :id AND version > 0;\n`;
 }
 
+/** d: with a function, so that it is relayed over the session's own connection. */
+export function unsharedReadScript(): string {
+  return `${PICK}SELECT *, length(note) FROM patient WHERE aggregate_id = :id;\n`;
+}
+
 /** e: what was written must be read by the same session. */
 export function readYourWriteScript(system: System): string {
   return `${PICK}${RANDOM}${append(system, ':id', null)} \\gset

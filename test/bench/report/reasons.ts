@@ -72,9 +72,15 @@ const REASONS: readonly Reason[] = [
   },
   {
     section: 'd',
-    row: /^relayed/,
+    row: /^relayed, a connection/,
     why: 'each read passes two processes: one write and one read of sockets more on a single thread, and PostgreSQL then does the same work as on its side, on cores it shares with that thread',
-    next: 'let the engine answer more forms of reads',
+    next: 'share a connection (decision 0027) for whatever was quick before and calls nothing but functions known to be harmless',
+  },
+  {
+    section: 'd',
+    row: /^relayed/,
+    why: 'each read passes two processes, although many go together; with one client there is nothing that could go together',
+    next: 'let the engine compute plain conditions and expressions by itself',
   },
   {
     section: 'e',

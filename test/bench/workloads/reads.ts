@@ -3,9 +3,14 @@ import { byNodePg, byPgbench, loginOf } from './contenders.js';
 import { AGGREGATES, clientsText, columnSeconds, mostFirst, type Run } from './context.js';
 import { ofOthers, otherContenders, othersByPgbench, withOthers } from './others.js';
 import { threadRows, THREADS_NOTE } from './threads.js';
-import { pointReadScript, readYourWriteScript, relayedReadScript } from '../load/scripts.js';
+import {
+  pointReadScript,
+  readYourWriteScript,
+  relayedReadScript,
+  unsharedReadScript,
+} from '../load/scripts.js';
 import { fill } from '../load/fill.js';
-import { FRESH_WARM_UPS, interleave, rateRow, withColumn, type Row } from '../measure.js';
+import { FRESH_WARM_UPS, interleave, rateRow, withColumn, type Contender, type Row } from '../measure.js';
 
 const ENGINE_TARGET = 0.8;
 const RELAY_TARGET = 0.5;
@@ -26,32 +31,33 @@ export const pointReads: Run = async (context) => {
     say(`d: ${clients} clients`);
     const job = { clients, seconds, variables: { aggregates: AGGREGATES } };
     const node = { clients, seconds: columnSeconds(options), aggregates: AGGREGATES };
-    const plain = SYSTEMS.map((system) =>
-      byPgbench(peers, system, pointReadScript(), job, READ_SIDES[system]),
-    );
-    const relayed = SYSTEMS.map((system) =>
-      byPgbench(peers, system, relayedReadScript(), job, READ_SIDES[system]),
-    );
+    const withPgbench = (script: string): Contender[] =>
+      SYSTEMS.map((system) => byPgbench(peers, system, script, job, READ_SIDES[system]));
     const column = SYSTEMS.map((system) => byNodePg(peers, system, pointReadScript(), node));
-    const others = [pointReadScript(), relayedReadScript()].flatMap((script) =>
+    const others = [pointReadScript(), relayedReadScript()].map((script) =>
       otherContenders(peers, ['statement'], (theirs, variant, side) =>
         byPgbench(theirs, variant, script, job, side.replace(/,.*/, '')),
       ),
     );
-    const warmUps = isFirst ? FRESH_WARM_UPS : 0;
-    const all = await interleave([...plain, ...relayed, ...column, ...others], rounds, warmUps);
-    const theirPlain = all.slice(6, 6 + others.length / 2);
-    const theirRelayed = all.slice(6 + others.length / 2);
-    const row = rateRow(
-      `by aggregate_id, ${clientsText(clients)}`,
-      'reads/s',
-      all.slice(0, 2),
-      ENGINE_TARGET,
-    );
-    const [ours, theirs] = all.slice(4);
+    const parts = [
+      withPgbench(pointReadScript()),
+      withPgbench(relayedReadScript()),
+      column,
+      // Only once: it is there to show what sharing a connection saves.
+      isFirst ? withPgbench(unsharedReadScript()) : [],
+      ...others,
+    ];
+    const all = await interleave(parts.flat(), rounds, isFirst ? FRESH_WARM_UPS : 0);
+    const measured = parts.map((part) => all.splice(0, part.length));
+    const [plain = [], relayed = [], withNode = [], unshared = [], theirPlain = [], theirRelayed = []] =
+      measured;
+    const title = clientsText(clients);
+    const row = rateRow(`by aggregate_id, ${title}`, 'reads/s', plain, ENGINE_TARGET);
+    const [ours, theirs] = withNode;
     const full = ours === undefined || theirs === undefined ? row : withColumn(row, [ours, theirs]);
-    const relay = rateRow(`relayed, ${clientsText(clients)}`, 'reads/s', all.slice(2, 4), RELAY_TARGET);
-    return [withOthers(full, theirPlain), withOthers(relay, theirRelayed)];
+    const relay = rateRow(`relayed, ${title}`, 'reads/s', relayed, RELAY_TARGET);
+    const alone = rateRow(`relayed, a connection each, ${title}`, 'reads/s', unshared, RELAY_TARGET);
+    return [withOthers(full, theirPlain), withOthers(relay, theirRelayed), ...(isFirst ? [alone] : [])];
   });
   const scripts = [
     { label: 'by aggregate_id', unit: 'reads/s', text: pointReadScript() },
@@ -60,6 +66,7 @@ export const pointReads: Run = async (context) => {
   rows.push(...(await threadRows(context, scripts, true)));
   const notes = [
     'SELECT * of one aggregate. "relayed" adds a condition that always holds (version > 0), so that the read model must answer.',
+    '"relayed": look-ups of many sessions go to the read model over one connection, in batches. "A connection each" adds a function (length(note)), so that they do not.',
     "The target of 0.8 is meant for an engine that answers point reads itself; while it relays them, it is the relay's 0.5 that applies.",
     THREADS_NOTE,
   ];
