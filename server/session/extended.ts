@@ -68,6 +68,7 @@ export class Extended {
       );
     const statement: Statement = statements[0] ?? { kind: 'empty' };
     state.requireUsable(statement);
+    this.shared.note(statement);
     if (message.statement !== '' && state.prepared.has(message.statement))
       throw new DatabaseError(
         SqlState.duplicatePreparedStatement,

@@ -49,6 +49,8 @@ function shared(statement: Statement, types: readonly number[]): SharedStatement
 
 export class SharedReads {
   private kept: Kept | null = null;
+  /** The session has prepared a look-up: without one there is nothing to look for in its messages. */
+  private hasLookups = false;
   /** Undefined before it was asked for, null when there is none. */
   private reader: SharedReader | null | undefined;
   /** Reads that still go over the session's own connection. */
@@ -60,6 +62,11 @@ export class SharedReads {
     /** Ends a Sync and writes ReadyForQuery. */
     private readonly whenSynced: () => void,
   ) {}
+
+  /** The session prepares this. */
+  note(statement: Statement): void {
+    this.hasLookups ||= statement.kind === 'read' && statement.isLookup && statement.point === null;
+  }
 
   /** Whether a Parse of the statement would succeed, as one has before. */
   knows(statement: Statement, types: readonly number[]): boolean {
@@ -111,6 +118,7 @@ export class SharedReads {
         if (isAnswered) {
           this.kept = null;
           if (kept.parse !== null) state.prepared.set(kept.prepared.name, kept.prepared);
+          this.note(kept.prepared.statement);
           this.whenSynced();
         }
         resolve(isAnswered);
@@ -128,7 +136,8 @@ export class SharedReads {
   private begin(frame: Frame): boolean {
     const { state } = this;
     const isParse = frame.type === PARSE;
-    if ((!isParse && frame.type !== BIND) || frame.body.length > BYTES_MAX) return false;
+    if (!isParse && (frame.type !== BIND || !this.hasLookups)) return false;
+    if (frame.body.length > BYTES_MAX) return false;
     const prepared = isParse ? this.parsed(frame) : state.prepared.get(statementName(frame.body) ?? '');
     const statement = prepared === undefined ? null : this.statementOf(prepared);
     if (prepared === undefined || statement === null || !this.mayShare()) return false;
