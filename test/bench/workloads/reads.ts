@@ -56,8 +56,10 @@ export const pointReads: Run = async (context) => {
     const [ours, theirs] = withNode;
     const full = ours === undefined || theirs === undefined ? row : withColumn(row, [ours, theirs]);
     const relay = rateRow(`relayed, ${title}`, 'reads/s', relayed, RELAY_TARGET);
-    const alone = rateRow(`relayed, a connection each, ${title}`, 'reads/s', unshared, RELAY_TARGET);
-    return [withOthers(full, theirPlain), withOthers(relay, theirRelayed), ...(isFirst ? [alone] : [])];
+    const alone = isFirst
+      ? [rateRow(`relayed, a connection each, ${title}`, 'reads/s', unshared, RELAY_TARGET)]
+      : [];
+    return [withOthers(full, theirPlain), withOthers(relay, theirRelayed), ...alone];
   });
   const scripts = [
     { label: 'by aggregate_id', unit: 'reads/s', text: pointReadScript() },
