@@ -198,9 +198,9 @@ export class SharedReader implements Holder {
     const failed = sent.find(({ failure }) => failure !== null);
     const answered = failed === undefined ? sent : sent.slice(0, sent.indexOf(failed) + 1);
     if (failed !== undefined) this.recover(failed, sent.slice(answered.length));
-    // The read model goes on while the answers are written.
+    // Before the next batch: the clients begin their next requests while that is put together.
+    for (const one of answered) one.finish();
     this.send();
-    process.nextTick(() => answered.forEach((one) => one.finish()));
     this.idleness.used();
     if (this.sent.length === 0) this.pool.touch(this);
   }
