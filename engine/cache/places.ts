@@ -1,3 +1,4 @@
+import { sameBytes } from '../codec/bytes.js';
 import { SLAB_BYTES, type PackedMemory } from './packedMemory.js';
 
 /** Places in a bucket of the index. */
@@ -87,7 +88,7 @@ export class Places {
       const place = this.at(slot);
       if (place < 0 || this.isGone(place)) continue;
       const start = (place % SLAB_BYTES) + this.keyAt;
-      if (this.slabOf(place).compare(key, 0, this.keyBytes, start, start + this.keyBytes) === 0) return slot;
+      if (sameBytes(this.slabOf(place), start, key, 0, this.keyBytes)) return slot;
     }
     return -1;
   }

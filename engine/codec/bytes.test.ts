@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ByteReader, ByteWriter } from './bytes.js';
+import { ByteReader, ByteWriter, sameBytes } from './bytes.js';
 
 const corrupted = expect.objectContaining({ sqlstate: 'XX001' });
 const unicode = fc.string({ unit: 'binary' });
@@ -56,4 +56,16 @@ describe('bytes', () => {
     expect(first.toString('hex')).toBe('000000056669727374');
     expect(w.text('é').take().toString('hex')).toBe('00000002c3a9');
   });
+});
+
+test('bytes are the same where Buffer.compare says so', () => {
+  const few = fc.uint8Array({ minLength: 12, maxLength: 12, max: 2 });
+  const at = fc.integer({ min: 0, max: 6 });
+  fc.assert(
+    fc.property(few, few, at, at, fc.integer({ min: 0, max: 6 }), (a, b, aAt, bAt, bytes) => {
+      const [left, right] = [a.subarray(aAt, aAt + bytes), b.subarray(bAt, bAt + bytes)];
+      expect(sameBytes(a, aAt, b, bAt, bytes)).toBe(Buffer.compare(left, right) === 0);
+    }),
+  );
+  expect(sameBytes(Buffer.from('ab'), 0, Buffer.from('abc'), 0, 3)).toBe(false);
 });

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { sameBytes } from '../codec/bytes.js';
 import { AGG_BYTES } from '../codec/keys.js';
 import type { LogEntry } from '../codec/records.js';
 import type { Repository, StoredEvent } from '../repository.js';
@@ -108,8 +109,8 @@ export class TotalOrder {
     if (position < 1 || position > this.size) return false;
     const [piece, at] = [this.piece(position), offset(position)];
     const same =
-      leaf.compare(piece, at, at + LEAF_BYTES) === 0 &&
-      agg.compare(piece, at + LEAF_BYTES, at + VERSION_AT) === 0 &&
+      sameBytes(leaf, 0, piece, at, LEAF_BYTES) &&
+      sameBytes(agg, 0, piece, at + LEAF_BYTES, AGG_BYTES) &&
       this.versionAt(position) === event.version &&
       piece.readDoubleBE(at + TIME_AT) === event.recordedAt;
     if (same) piece[at + SOUND_AT] = 1;

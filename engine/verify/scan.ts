@@ -3,6 +3,7 @@
  * their keys. An aggregate in which anything is amiss is only set aside here; to find and name the first fault
  * is for verifyAggregate, which reads it again record by record.
  */
+import { sameBytes } from '../codec/bytes.js';
 import { aggKeys, aggOf, Prefix, versionOf, type AggRange } from '../codec/keys.js';
 import { DatabaseError } from '../errors.js';
 import type { Head, Repository } from '../repository.js';
@@ -67,10 +68,7 @@ async function* scanAggregates(
       options.signal?.throwIfAborted();
       const scanned: Scanned[] = [];
       for (const entry of batch) {
-        if (
-          running === null ||
-          entry.key.compare(running.agg, 0, running.agg.length, 1, 1 + running.agg.length) !== 0
-        ) {
+        if (running === null || !sameBytes(entry.key, 1, running.agg, 0, running.agg.length)) {
           if (running !== null) scanned.push(finish(running, options));
           running = await begin(tree, repository, beside, entry.key);
         }

@@ -17,9 +17,11 @@ export interface SharedStatement {
 /** A read that may take no longer than a moment, whatever its parameters are, and leaves nothing behind. */
 export interface SharedRead {
   readonly statement: SharedStatement;
-  /** The Bind of the unnamed portal, for the name that the statement has here. */
-  bind(statement: string): Buffer;
-  /** The columns are asked for, with these formats (as Bind has them); null: they are not. */
+  /** The statement's parameters and columns are asked for. */
+  readonly describesStatement: boolean;
+  /** The Bind of the unnamed portal, for the name that the statement has here; null when it is only to be prepared. */
+  bind(statement: string): Buffer | null;
+  /** The portal's columns are asked for, with these formats (as Bind has them); null: they are not. */
   readonly describes: string | null;
   /** Gets the answer up to the end of Execute; the bytes change after the call unless they are kept. */
   pass(bytes: Buffer, keep: Keep): void;
@@ -49,8 +51,8 @@ const kept: Keep = () => () => undefined;
 export class Sent implements Sink {
   private hasPassed = false;
   failure: ErrorFields | null = null;
-  /** What has to be prepared for it first. */
-  parses: Prepared | null = null;
+  /** Its statement, which it or another read before it has sent there. */
+  prepared: Prepared | null = null;
   /** It is read in another way. */
   hasLeft = false;
 
@@ -99,6 +101,7 @@ export class Sent implements Sink {
     if (this.hasLeft) return;
     const { read, hasPassed, failure } = this;
     if (failure !== null && hasPassed) read.error(failure);
-    read.done(failure === null || hasPassed);
+    // What is only prepared has nothing that fails with it where another has sent the statement.
+    read.done(failure === null ? this.prepared?.isReady === true : hasPassed);
   }
 }

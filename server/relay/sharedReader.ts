@@ -22,7 +22,8 @@ const DEPTH = 4;
 /** Who waits longer, for a lock or for a place, reads in another way: nobody has to wait behind others. */
 const PATIENCE_MS = 100;
 const STATEMENTS_MAX = 500;
-const IDLE_MS = 2000;
+/** Many use it, so it is kept for longer than a session's own. */
+const IDLE_MS = 30_000;
 
 const IGNORED: Sink = { message: () => undefined, error: () => undefined };
 const DESCRIBE = encodeDescribe({ target: 'portal', name: '' });
@@ -116,6 +117,7 @@ export class SharedReader implements Holder {
 
   private async open(): Promise<void> {
     this.isOpening = true;
+    this.idleness.used();
     try {
       await this.pool.acquire(this);
       const relay: Relay = new Relay(
@@ -153,17 +155,23 @@ export class SharedReader implements Holder {
 
   private sendOne(relay: Relay, read: SharedRead): Sent {
     const sent = new Sent(read);
-    const { name, beginnings } = this.prepare(relay, sent);
-    const formats = read.describes;
+    const prepared = this.prepare(relay, sent);
+    if (read.describesStatement)
+      relay.send(encodeDescribe({ target: 'statement', name: prepared.name }), 'describe', sent);
+    const bind = read.bind(prepared.name);
+    if (bind !== null) this.execute(relay, sent, bind, prepared.beginnings);
+    return sent;
+  }
+
+  private execute(relay: Relay, sent: Sent, bind: Buffer, beginnings: Map<string, Buffer>): void {
+    const formats = sent.read.describes;
     const beginning = formats === null ? undefined : beginnings.get(formats);
-    const bind = read.bind(name);
     if (beginning !== undefined) relay.send(bind, 'bind', sent.instead(beginning));
     else {
       relay.send(bind, 'bind', sent);
       if (formats !== null) relay.send(DESCRIBE, 'describe', sent.noting(formats, beginnings));
     }
     relay.send(EXECUTE, 'execute', sent);
-    return sent;
   }
 
   private prepare(relay: Relay, sent: Sent): Prepared {
@@ -172,9 +180,9 @@ export class SharedReader implements Holder {
     this.prepared.delete(key);
     const prepared = known ?? { name: `s${++this.names}`, isReady: false, beginnings: new Map() };
     this.prepared.set(key, prepared);
+    sent.prepared = prepared;
     if (known !== undefined) return known;
     this.forgetOldest(relay);
-    sent.parses = prepared;
     relay.send(encodeParse({ statement: prepared.name, text: sql, parameterTypes: types }), 'parse', {
       message: () => (prepared.isReady = true),
       error: (fields) => sent.error(fields),
@@ -207,8 +215,8 @@ export class SharedReader implements Holder {
 
   /** After the read that failed nothing was done up to the Sync. */
   private recover(failed: Sent, skipped: readonly Sent[]): void {
-    for (const { read, parses } of [failed, ...skipped])
-      if (parses?.isReady === false && this.prepared.get(read.statement.key) === parses)
+    for (const { read, prepared } of [failed, ...skipped])
+      if (prepared?.isReady === false && this.prepared.get(read.statement.key) === prepared)
         this.prepared.delete(read.statement.key);
     const { key } = failed.read.statement;
     const prepared = this.prepared.get(key);

@@ -4,7 +4,7 @@
  * is done at once: such a method returns null instead of a promise.
  */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
-import type { ReadStatement, Statement, TransactionStatement } from '../../sql/statement.js';
+import type { Statement, TransactionStatement } from '../../sql/statement.js';
 import {
   encodeBindComplete,
   encodeCommandComplete,
@@ -78,7 +78,7 @@ export class Extended {
       throw new DatabaseError(SqlState.programLimitExceeded, 'too many prepared statements', {
         hint: 'Close those no longer needed.',
       });
-    if (statement.kind === 'read' && this.isKnown(statement, message.parameterTypes))
+    if (statement.kind === 'read' && this.direct.known(statement, message.parameterTypes) !== null)
       await this.state.ownTurn(() => {
         this.relayed.remember(message, statement);
         state.output.write(encodeParseComplete());
@@ -89,11 +89,6 @@ export class Extended {
     )
       await this.relayed.parse(message, statement);
     else await this.parseLocal(message, statement);
-  }
-
-  /** The read model has taken the same before. */
-  private isKnown(statement: ReadStatement, types: readonly number[]): boolean {
-    return this.direct.known(statement, types) !== null || this.shared.knows(statement, types);
   }
 
   private async parseLocal(message: Parse, statement: Statement): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * Look-ups of single aggregates that the read model has to answer, over a connection that many sessions share
- * (relay/sharedReader.ts). A Bind, perhaps a Describe, and an Execute are kept until the Sync shows that nothing else
- * belongs to them; anything unusual lets go of them, and they are answered over the session's own connection.
+ * (relay/sharedReader.ts). Parse, Bind, Describe and Execute are kept until the Sync shows that nothing else belongs to
+ * them; anything unusual lets go of them, and they are answered over the session's own connection.
  */
 import type { Statement } from '../../sql/statement.js';
 import { encodeParseComplete } from '../protocol/backend/complete.js';
@@ -21,6 +21,7 @@ import { unsent } from './relayedStatements.js';
 import type { SessionState } from './state.js';
 
 const PORTAL = 0x50;
+const STATEMENT = 0x53;
 /** Longer messages go over the session's own connection. */
 const BYTES_MAX = 16 * 1024;
 /** After one that failed, so many reads go over the session's own connection: others must not have to wait for it. */
@@ -34,6 +35,7 @@ interface Kept {
   readonly statement: SharedStatement;
   readonly prepared: Prepared;
   readonly parse: Frame | null;
+  describeStatement: Frame | null;
   bind: Frame | null;
   /** Of the result's columns, as Bind asks for them. */
   formats: string;
@@ -68,12 +70,6 @@ export class SharedReads {
     this.hasLookups ||= statement.kind === 'read' && statement.isLookup && statement.point === null;
   }
 
-  /** Whether a Parse of the statement would succeed, as one has before. */
-  knows(statement: Statement, types: readonly number[]): boolean {
-    const found = shared(statement, types);
-    return found !== null && this.reader?.knows(found.key) === true;
-  }
-
   get holds(): boolean {
     return this.kept !== null;
   }
@@ -83,7 +79,13 @@ export class SharedReads {
     const { kept } = this;
     if (kept === null) return this.begin(frame);
     if (kept.execute !== null) return false;
-    if (kept.bind === null) return frame.type === BIND && this.addBind(kept, frame);
+    if (kept.bind === null) {
+      if (frame.type === BIND) return this.addBind(kept, frame);
+      if (frame.type !== DESCRIBE || kept.describeStatement !== null || !describes(frame, kept.prepared.name))
+        return false;
+      kept.describeStatement = frame;
+      return true;
+    }
     if (frame.type === DESCRIBE && kept.describe === null && frame.body.equals(DESCRIBE_BODY))
       kept.describe = frame;
     else if (frame.type === EXECUTE && frame.body.equals(EXECUTE_BODY)) kept.execute = frame;
@@ -96,7 +98,8 @@ export class SharedReads {
     const { kept } = this;
     this.kept = null;
     if (kept === null) return [];
-    return [kept.parse, kept.bind, kept.describe, kept.execute].filter((frame) => frame !== null);
+    const { parse, describeStatement, bind, describe, execute } = kept;
+    return [parse, describeStatement, bind, describe, execute].filter((frame) => frame !== null);
   }
 
   /**
@@ -106,21 +109,20 @@ export class SharedReads {
    */
   async answer(): Promise<boolean> {
     const { kept, state } = this;
-    if (kept === null || kept.bind === null || kept.execute === null) return false;
-    const { bind } = kept;
+    if (kept === null || (kept.bind === null) !== (kept.execute === null)) return false;
     const reader = this.reader ?? (await this.find());
     if (reader === null) return false;
+    if (kept.bind === null && kept.describeStatement === null && reader.knows(kept.statement.key)) {
+      state.output.write(encodeParseComplete());
+      this.answered(kept);
+      return true;
+    }
     await state.waitForReads();
     return new Promise((resolve, reject) => {
-      const read = new Read({ ...kept, bind }, state, (isAnswered) => {
+      const read = new Read(kept, state, (isAnswered) => {
         state.onInterrupt = null;
         if (!isAnswered || state.relayFailed) this.avoided = AVOIDED;
-        if (isAnswered) {
-          this.kept = null;
-          if (kept.parse !== null) state.prepared.set(kept.prepared.name, kept.prepared);
-          this.note(kept.prepared.statement);
-          this.whenSynced();
-        }
+        if (isAnswered) this.answered(kept);
         resolve(isAnswered);
       });
       state.onInterrupt = (error) => {
@@ -131,6 +133,13 @@ export class SharedReads {
       };
       reader.read(read);
     });
+  }
+
+  private answered({ parse, prepared }: Kept): void {
+    this.kept = null;
+    if (parse !== null) this.state.prepared.set(prepared.name, prepared);
+    this.note(prepared.statement);
+    this.whenSynced();
   }
 
   private begin(frame: Frame): boolean {
@@ -151,6 +160,7 @@ export class SharedReads {
       parse: isParse ? frame : null,
       bind: null,
       formats: '',
+      describeStatement: null,
       describe: null,
       execute: null,
     };
@@ -217,7 +227,7 @@ class Read implements SharedRead {
   private hasBegun = false;
 
   constructor(
-    private readonly kept: Kept & { readonly bind: Frame },
+    private readonly kept: Kept,
     private readonly state: SessionState,
     private readonly onDone: (isAnswered: boolean) => void,
   ) {}
@@ -226,12 +236,17 @@ class Read implements SharedRead {
     return this.kept.statement;
   }
 
+  get describesStatement(): boolean {
+    return this.kept.describeStatement !== null;
+  }
+
   get describes(): string | null {
     return this.kept.describe === null ? null : this.kept.formats;
   }
 
   /** The client's, under another name. */
-  bind(statement: string): Buffer {
+  bind(statement: string): Buffer | null {
+    if (this.kept.bind === null) return null;
     const { body } = this.kept.bind;
     const rest = body.subarray(body.indexOf(0, 1));
     const message = startMessage(BIND, 1 + statement.length + rest.length);
@@ -243,10 +258,13 @@ class Read implements SharedRead {
 
   pass(bytes: Buffer, keep: Keep): void {
     if (this.isAbandoned) return;
-    const { output } = this.state;
-    if (!this.hasBegun && this.kept.parse !== null) output.write(encodeParseComplete());
+    this.begin();
+    this.state.output.pass(bytes, keep);
+  }
+
+  private begin(): void {
+    if (!this.hasBegun && this.kept.parse !== null) this.state.output.write(encodeParseComplete());
     this.hasBegun = true;
-    output.pass(bytes, keep);
   }
 
   error(fields: ErrorFields): void {
@@ -254,7 +272,9 @@ class Read implements SharedRead {
   }
 
   done(isAnswered: boolean): void {
-    if (!this.isAbandoned) this.onDone(isAnswered);
+    if (this.isAbandoned) return;
+    if (isAnswered) this.begin();
+    this.onDone(isAnswered);
   }
 
   /** Somebody else tells the client. */
@@ -276,4 +296,10 @@ function resultFormats(bind: Buffer): string | null {
 function statementName(bind: Buffer): string | null {
   const end = bind.indexOf(0, 1);
   return bind[0] !== 0 || end < 0 ? null : bind.toString('utf8', 1, end);
+}
+
+/** Whether a Describe is of the statement of that name. */
+function describes(frame: Frame, name: string): boolean {
+  const { body } = frame;
+  return body[0] === STATEMENT && body.toString('utf8', 1, body.length - 1) === name;
 }

@@ -66,6 +66,14 @@ describe('a look-up of one aggregate', () => {
       );
       expect(answers).toEqual(many.map((_, n) => ['1', '2', ROW, `D:1|s${n}|3`, 'C:SELECT 1', 'Z:I']));
     }
+    // As drivers prepare: first, and with a look at what comes back.
+    for (const client of many) {
+      expect(await client.run(m.parse(READ, 'read'), m.sync())).toEqual(['1', 'Z:I']);
+      const prepared = await client.run(m.parse(READ, 'other'), m.describe('other'), m.sync());
+      expect(prepared).toEqual(['1', 't:25,23', ROW, 'Z:I']);
+      for (const name of ['read', 'other'])
+        expect(await client.run(...read('p1', '2', name), m.sync())).toContain('D:1|s1|3');
+    }
     // One for each session thread.
     expect([1, THREADS]).toContain(await connections(observer, SHARED));
     expect(await connections(observer, 'own')).toBe(0);
