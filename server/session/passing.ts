@@ -58,7 +58,7 @@ export class Passing {
   sync(frame: Frame): Promise<void> | null {
     const { explicit, settings, transaction, openRelay: relay } = this.state;
     if (relay?.dirty !== true || relay.skipping || frame.body.length > 0) return null;
-    if (settings.stale || !(explicit || transaction.isEmpty) || !this.mayGoOn()) return null;
+    if (settings.stale || !(explicit || transaction.isEmpty) || !this.state.tokenHolds) return null;
     relay.send(frame.raw, 'sync', this.rest);
     return relay.idle();
   }
@@ -93,7 +93,7 @@ export class Passing {
 
   private send(relay: Relay, frame: Frame, kind: Expected, portal: RelayedPortal, made?: string): boolean {
     const sink = this.sinkOf(portal.prepared);
-    if (sink === null || !this.mayGoOn()) return false;
+    if (sink === null || !this.state.tokenHolds) return false;
     relay.send(frame.raw, kind, sink);
     if (made !== undefined) this.state.portals.set(made, portal);
     return true;
@@ -111,17 +111,6 @@ export class Passing {
   private showsAll(): boolean {
     const { services, settings } = this.state;
     return !settings.linearizable || services.readModel.hasApplied(services.engine.committedPosition());
-  }
-
-  /** Last of all, since a token that is no longer valid is refused by the long way. */
-  private mayGoOn(): boolean {
-    const { services, identity } = this.state;
-    try {
-      services.engine.tokens.requireValid(identity);
-      return true;
-    } catch {
-      return false;
-    }
   }
 
   private sinkOf(prepared: Prepared): Sink | null {

@@ -74,7 +74,7 @@ export class Session {
   /** What was kept, and the message behind it: over the shared connection if that is a Sync, else one by one. */
   private async answerShared(frame: Frame): Promise<boolean> {
     const { state, shared } = this;
-    if (frame.type === SYNC && frame.body.length === 0 && this.isValid()) {
+    if (frame.type === SYNC && frame.body.length === 0 && state.tokenHolds) {
       state.setBusy(true);
       state.timers.statementBegins();
       try {
@@ -90,16 +90,6 @@ export class Session {
     }
     for (const kept of shared.release()) await this.handleOwn(kept);
     return this.handleOwn(frame);
-  }
-
-  private isValid(): boolean {
-    const { services, identity } = this.state;
-    try {
-      services.engine.tokens.requireValid(identity);
-      return true;
-    } catch {
-      return false;
-    }
   }
 
   private syncedAndReady(): void {

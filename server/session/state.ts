@@ -115,6 +115,16 @@ export class SessionState implements Holder {
     return this.services.engine;
   }
 
+  /** The token is neither revoked nor expired. Where it is, the long way of a message refuses it. */
+  get tokenHolds(): boolean {
+    try {
+      this.engine.tokens.requireValid(this.identity);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   get status(): TransactionStatus {
     if (!this.explicit) return 'I';
     return this.failed ? 'E' : 'T';
