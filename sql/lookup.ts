@@ -2,20 +2,10 @@
 import type { A_Expr, A_Expr_Kind, Node, RangeVar, TypeCast } from 'libpg-query';
 import { isObject, strings, typeReference, unwrap } from './ast.js';
 import type { Catalogue } from './catalogue.js';
-import { idOf, onlyRelation } from './pointRead.js';
-import { resolveRelation } from './relations.js';
+import { idOf, PARTS, selectOfAggregate } from './pointRead.js';
 
 /** Parts of a SELECT that such a read may have. */
-const PARTS = new Set([
-  'targetList',
-  'fromClause',
-  'whereClause',
-  'sortClause',
-  'limitCount',
-  'limitOffset',
-  'limitOption',
-  'op',
-]);
+const LOOKUP_PARTS = new Set([...PARTS, 'sortClause']);
 
 /** What does the same for everybody and takes next to no time. Functions are not among them: any may be slow. */
 const PLAIN = new Set([
@@ -67,11 +57,9 @@ const TYPES = new Set(
  * types: it finds one row at most by its key, whatever its parameters are, and depends on nothing but them and the row.
  */
 export function isLookup(node: Node, catalogue: Catalogue): boolean {
-  const select = unwrap(node, 'SelectStmt');
-  if (select === undefined || Object.keys(select).some((part) => !PARTS.has(part))) return false;
-  if (select.op !== undefined && select.op !== 'SETOP_NONE') return false;
-  const relation = onlyRelation(select);
-  if (relation === undefined || resolveRelation(relation, catalogue).kind !== 'aggregate') return false;
+  const found = selectOfAggregate(node, catalogue, LOOKUP_PARTS);
+  if (found === null) return false;
+  const { select, relation } = found;
   const rest = { ...select, fromClause: undefined };
   return namesOne(rest.whereClause, relation) && isPlain(rest);
 }

@@ -8,7 +8,7 @@ import { resolveRelation } from './relations.js';
 import type { Operand, PointRead } from './statement.js';
 
 /** Parts of a SELECT that a point read has; any other part makes it something else. */
-const PARTS = new Set([
+export const PARTS = new Set([
   'targetList',
   'fromClause',
   'whereClause',
@@ -25,20 +25,34 @@ const LIMITS = new Set([undefined, 'LIMIT_OPTION_DEFAULT', 'LIMIT_OPTION_COUNT']
  * Anything more (expressions, joins, further conditions) is PostgreSQL's.
  */
 export function pointRead(node: Node, catalogue: Catalogue, asOf: readonly AsOfText[]): PointRead | null {
-  const select = unwrap(node, 'SelectStmt');
-  if (select === undefined || asOf.length > 1 || Object.keys(select).some((part) => !PARTS.has(part)))
-    return null;
-  if (select.op !== undefined && select.op !== 'SETOP_NONE') return null;
-  if (!LIMITS.has(select.limitOption)) return null;
-  const relation = onlyRelation(select);
-  if (relation === undefined) return null;
-  const resolved = resolveRelation(relation, catalogue);
-  if (resolved.kind !== 'aggregate') return null;
+  const found = asOf.length > 1 ? null : selectOfAggregate(node, catalogue, PARTS);
+  if (found === null) return null;
+  const { select, relation, aggregateType } = found;
   const id = idOf(onlyCondition(select.whereClause), relation);
   const columns = columnsOf(select, relation);
   const [limit, offset] = [rowCount(select.limitCount), rowCount(select.limitOffset)];
   if (id === undefined || columns === undefined || limit === undefined || offset === undefined) return null;
-  return { aggregateType: resolved.aggregateType, id, columns, asOf: asOf[0]?.clause ?? null, limit, offset };
+  return { aggregateType, id, columns, asOf: asOf[0]?.clause ?? null, limit, offset };
+}
+
+/** A SELECT from one aggregate and from nothing else, with no other parts than these. */
+export function selectOfAggregate(
+  node: Node,
+  catalogue: Catalogue,
+  parts: ReadonlySet<string>,
+): {
+  readonly select: SelectStmt;
+  readonly relation: RangeVar;
+  readonly aggregateType: string;
+} | null {
+  const select = unwrap(node, 'SelectStmt');
+  if (select === undefined || Object.keys(select).some((part) => !parts.has(part))) return null;
+  if (select.op !== undefined && select.op !== 'SETOP_NONE') return null;
+  if (!LIMITS.has(select.limitOption)) return null;
+  const relation = onlyRelation(select);
+  const resolved = relation === undefined ? undefined : resolveRelation(relation, catalogue);
+  if (relation === undefined || resolved?.kind !== 'aggregate') return null;
+  return { select, relation, aggregateType: resolved.aggregateType };
 }
 
 /** Of LIMIT or OFFSET; null where there is none. */
@@ -67,7 +81,7 @@ function alwaysHolds(node: Node): boolean {
 }
 
 /** The relation of a FROM that has no more than one. */
-export function onlyRelation(select: SelectStmt): RangeVar | undefined {
+function onlyRelation(select: SelectStmt): RangeVar | undefined {
   const from = select.fromClause ?? [];
   const relation = from.length === 1 ? unwrap(from[0], 'RangeVar') : undefined;
   // ONLY, and aliases that rename columns, are rare enough to leave.
