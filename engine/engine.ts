@@ -43,8 +43,6 @@ import { verifyOne } from './verify/one.js';
 import { StoreVerifier, type VerifyOptions, type VerifyReport } from './verify/verify.js';
 
 const BATCH = 500;
-/** Groups replayed into the store at a time while opening. */
-const REPLAY_BYTES = 8 * 1024 * 1024;
 
 export interface EngineParts {
   readonly store: Store;
@@ -109,17 +107,11 @@ export class Engine implements ProjectionSource {
     const repository = new Repository(store, parts.keyring);
     await repository.dictionary.loadNonces();
     const applied = await repository.progress();
-    let pending: { key: Buffer; value: Buffer }[] = [];
-    let bytes = 0;
     for await (const record of parts.log.replay(BigInt(applied.sequence))) {
-      for (const entry of decodeGroup(record.payload)) pending.push(entry);
-      bytes += record.payload.length;
-      if (bytes < REPLAY_BYTES) continue;
-      await store.write(pending);
-      pending = [];
-      bytes = 0;
+      await store.room();
+      store.enqueue(decodeGroup(record.payload));
     }
-    if (pending.length > 0) await store.write(pending);
+    await store.applied();
     // Groups that only the store still has must not depend on its own unsynced log.
     if (parts.log.storeAhead) await store.flush();
     await repository.dictionary.load();

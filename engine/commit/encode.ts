@@ -8,6 +8,7 @@ import type { Entry } from '../store/store.js';
 import { TILE_LEVELS } from '../tiles.js';
 import { appendLeaf, frontierRoot } from '../tree.js';
 import type { Group, Staged } from './stage.js';
+import { TimeSlice } from './timeSlice.js';
 
 /** Entries per record of the total order. */
 const RUN_LENGTH = 256;
@@ -19,12 +20,14 @@ export interface EncodedGroup {
   readonly progress: Progress;
 }
 
-export function encodeGroupEntries(
+/** In slices of time: a large group takes seconds. */
+export async function encodeGroupEntries(
   repository: Repository,
   group: Group,
   before: Progress,
   recordedAt: number,
-): EncodedGroup {
+): Promise<EncodedGroup> {
+  const slice = new TimeSlice();
   const entries: Entry[] = [];
   let { frontier } = before;
   let position = before.position;
@@ -34,6 +37,7 @@ export function encodeGroupEntries(
     run = [];
   };
   for (const staged of group.staged) {
+    if (slice.isOver) await slice.next();
     addEvent(repository, staged, group.catalogue.snapshotThreshold(staged.stored.type), entries);
     const { stored, head } = staged;
     const leaf = storeLeaf(stored, staged.leaf, frontierRoot(head.frontier));
@@ -45,11 +49,13 @@ export function encodeGroupEntries(
     if (run.length === RUN_LENGTH) endRun();
   }
   endRun();
-  const heads = Array.from(group.heads.values(), (head) => {
+  const heads: { head: Head; record: Buffer }[] = [];
+  for (const head of group.heads.values()) {
+    if (slice.isOver) await slice.next();
     const entry = repository.headEntry(head);
     entries.push(entry);
-    return { head, record: entry.value };
-  });
+    heads.push({ head, record: entry.value });
+  }
   for (const [tokenId, used] of group.usage)
     entries.push(repository.sealed(repository.index.usage(tokenId), new ByteWriter(8).u64(used).result()));
   const progress = { sequence: before.sequence + 1, position, recordedAt, frontier };

@@ -17,6 +17,7 @@ import { Prefetched, type Place } from './prefetch.js';
 import { Preview } from './preview.js';
 import { announcementOf, appendedOf, type Appended } from './appended.js';
 import { Group, headName, randomUuid, type Existing, type Staged } from './stage.js';
+import { TimeSlice } from './timeSlice.js';
 
 /** Events that one group may gather; a single larger request still goes through alone. */
 const GROUP_EVENTS_MAX = 8192;
@@ -139,11 +140,12 @@ export class CommitLoop {
     const { progress } = this.state;
     const recordedAt = Math.max(this.clock(), progress.recordedAt);
     const group = new Group(this.state.catalogue, known, progress.position, recordedAt, this.drawId);
+    const slice = new TimeSlice();
     const accepted: { request: Waiting; answers: (Staged | Existing)[] }[] = [];
     for (const request of batch) {
       try {
         for (const event of request.events) known.requireReadable(event);
-        accepted.push({ request, answers: group.add(request.events, request.writer) });
+        accepted.push({ request, answers: await group.add(request.events, request.writer, slice) });
       } catch (error) {
         request.reject(error);
       }
@@ -157,7 +159,12 @@ export class CommitLoop {
 
   private async persist(group: Group, recordedAt: number, durable: boolean): Promise<void> {
     const before = this.state.progress;
-    const { entries, heads, progress } = encodeGroupEntries(this.repository, group, before, recordedAt);
+    const { entries, heads, progress } = await encodeGroupEntries(
+      this.repository,
+      group,
+      before,
+      recordedAt,
+    );
     const payload = encodeGroup(entries);
     if (payload.length > maximumPayloadBytes)
       throw new DatabaseError(SqlState.programLimitExceeded, 'the transaction is too large', {
@@ -170,7 +177,7 @@ export class CommitLoop {
           firstPosition: BigInt(before.position + 1),
           payload,
         },
-        { sync: durable },
+        { sync: durable || this.repository.store.isApart(entries) },
       );
     } catch (error) {
       this.fail(error);
@@ -215,8 +222,10 @@ export class CommitLoop {
       if (head !== undefined) prefetched.heads.set(name, head);
       else if (agg !== null) aggs.set(name, { agg, type, id });
     };
+    const slice = new TimeSlice();
     for (const { events, writer } of batch) {
       for (const event of events) {
+        if (slice.isOver) await slice.next();
         want(event.aggregateType, event.aggregateId);
         if (this.state.catalogue.schema.aggregates.get(event.aggregateType)?.open === true)
           want(SCHEMA_TYPE, event.aggregateType);

@@ -12,6 +12,13 @@ export interface Place {
   readonly id: string;
 }
 
+/** What is read at a time: others are served in between. */
+const PART = 1000;
+
+function* inParts<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let from = 0; from < items.length; from += PART) yield items.slice(from, from + PART);
+}
+
 /** What one group's requests may ask about the store. */
 export class Prefetched implements Known {
   readonly heads = new Map<string, Head>();
@@ -23,12 +30,15 @@ export class Prefetched implements Known {
   constructor(private readonly repository: Repository) {}
 
   async loadHeads(wanted: ReadonlyMap<string, Place>): Promise<void> {
+    for (const part of inParts([...wanted])) await this.loadPart(part);
+  }
+
+  private async loadPart(wanted: readonly (readonly [name: string, place: Place])[]): Promise<void> {
     for (const [name, { agg }] of wanted) this.aggs.set(name, agg);
-    const names = [...wanted.keys()];
     try {
-      const heads = await this.repository.heads([...wanted.values()].map(({ agg }) => agg));
+      const heads = await this.repository.heads(wanted.map(([, { agg }]) => agg));
       heads.forEach((head, i) => {
-        const name = names[i];
+        const name = wanted[i]?.[0];
         if (head !== null && name !== undefined) this.take(name, head);
       });
     } catch {
@@ -49,8 +59,11 @@ export class Prefetched implements Known {
     else this.unreadable.set(name, placeTaken());
   }
 
-  async loadEventIds(ids: readonly string[]): Promise<void> {
-    if (ids.length === 0) return;
+  async loadEventIds(wanted: readonly string[]): Promise<void> {
+    for (const ids of inParts(wanted)) await this.loadEvents(ids);
+  }
+
+  private async loadEvents(ids: readonly string[]): Promise<void> {
     const events = await this.repository.eventsWithIds(ids.map(uuidBytes));
     ids.forEach((id, i) => {
       const event = events[i] ?? null;
@@ -69,6 +82,7 @@ export class Prefetched implements Known {
   }
 
   requireReadable(event: NewEvent): void {
+    if (this.unreadable.size === 0) return;
     const error = this.unreadable.get(headName(event.aggregateType, event.aggregateId));
     if (error instanceof Error) throw error;
   }

@@ -24,7 +24,7 @@ export class Preview {
     const known = await this.prefetch(events, writer);
     for (const event of events) known.requireReadable(event);
     this.group.learn(known);
-    return this.group.add(events, writer).map(appendedOf);
+    return (await this.group.add(events, writer)).map(appendedOf);
   }
 
   /** The schema as the transaction sees it. */

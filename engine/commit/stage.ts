@@ -14,6 +14,7 @@ import { appendLeaf } from '../tree.js';
 import { randomPool } from '../crypto/random.js';
 import type { EventRow, Fields, NewEvent, Writer } from '../types.js';
 import { AppendedEvent, uuidBytes } from './appended.js';
+import { TimeSlice } from './timeSlice.js';
 
 /** An event that has its place in the group. */
 export interface Staged {
@@ -88,10 +89,14 @@ export class Group {
   }
 
   /**
-   * Adds a request: all of its events, or, when it throws, none.
+   * Adds a request, in slices of time: all of its events, or, when it throws, none. One request at a time.
    * @throws DatabaseError 40001, 23505, 53400 and what validation throws
    */
-  add(events: readonly NewEvent[], writer: Writer): (Staged | Existing)[] {
+  async add(
+    events: readonly NewEvent[],
+    writer: Writer,
+    slice = new TimeSlice(),
+  ): Promise<(Staged | Existing)[]> {
     const attempt = new Attempt(
       this,
       this.known,
@@ -100,7 +105,11 @@ export class Group {
       this.recordedAt,
       this.drawId,
     );
-    const answers = events.map((event) => attempt.place(event));
+    const answers: (Staged | Existing)[] = [];
+    for (const event of events) {
+      if (slice.isOver) await slice.next();
+      answers.push(attempt.place(event));
+    }
     // Schema changes, also those an open aggregate makes by itself, are no writes of the token's.
     const written = attempt.staged.filter((staged) => !staged.internal).length;
     if (writer.tokenId !== null && writer.writeLimit !== null && written > 0) {

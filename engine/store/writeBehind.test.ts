@@ -96,3 +96,20 @@ test('after a failure nothing is applied and every call says why', async () => {
   await expect(store.flush()).rejects.toThrow('disk full');
   expect(await memory.get(bytes('b'))).toBeNull();
 });
+
+test('a group too large for a batch is applied in parts; the groups around it stay whole', async () => {
+  const held = new HeldStore();
+  const store = new WriteBehindStore(held);
+  const groups = [3000, 10_000, 3000, 3000].map((length, group) =>
+    Array.from({ length }, (_, i) => entry(`${group} ${i}`)),
+  );
+  expect(groups.map((group) => store.isApart(group))).toEqual([false, true, false, false]);
+  for (const group of groups) store.enqueue(group);
+  const applied = store.applied();
+  // The first had begun to be applied.
+  const expected = [3000, 4096, 4096, 1808, 3000, 3000];
+  const sizes: number[] = [];
+  while (sizes.length < expected.length) sizes.push(await held.letThrough());
+  await applied;
+  expect(sizes).toEqual(expected);
+});
