@@ -4,6 +4,7 @@
  */
 import { TYPE_NUMBER_MAX } from './codec/keys.js';
 import { DatabaseError, SqlState } from './errors.js';
+import { fieldOf } from './fold.js';
 import { checkRelationNames, checkViewChange, VIEW_TYPE, viewOf } from './schema/views.js';
 import type { AggregateDefinition, Fields, NewEvent, Schema, ViewDefinition } from './types.js';
 
@@ -144,6 +145,17 @@ export class Catalogue {
       payload: { definition: JSON.stringify(definition), number: String(highest + 1) },
       expected: { kind: 'version', version: 0n },
     };
+  }
+
+  /**
+   * A comment says nothing of fields, though its event holds the definition whole: an open aggregate may have met new
+   * ones since it was made.
+   */
+  rebased(event: NewEvent): NewEvent {
+    const found = this.types.get(event.aggregateId);
+    if (event.eventType !== 'comment_set' || found === undefined) return event;
+    const { comment } = JSON.parse(fieldOf(event.payload, 'definition') ?? '') as AggregateDefinition;
+    return { ...event, payload: { definition: JSON.stringify({ ...found.definition, comment }) } };
   }
 
   /** The event that changes an aggregate type. */

@@ -60,9 +60,10 @@ export class Checkpoints {
     }, DELAY_MS).unref();
   }
 
-  /** Signs the store as it is now (which is durable: progress only moves after the sync) and keeps the result. */
+  /** Signs the store as it is now and keeps the result. What was appended without waiting for the disk gets there first. */
   async create(): Promise<Checkpoint> {
     const { position, frontier } = this.loop.state.progress;
+    await this.loop.synced();
     const root = frontierRoot(frontier);
     const body = `${this.origin}\n${position}\n${root.toString('base64')}\n`;
     const signature = sign(null, Buffer.from(body), this.signingKey);
@@ -72,7 +73,13 @@ export class Checkpoints {
       this.lastSize = position;
       this.saving = this.saving.catch(() => undefined).then(() => this.save(position, note));
     }
-    await this.saving;
+    try {
+      await this.saving;
+    } catch (error) {
+      // The next one tries again, also where nothing was appended since.
+      this.lastSize = -1;
+      throw error;
+    }
     return { origin: this.origin, size: position, root, note };
   }
 

@@ -55,8 +55,16 @@ export interface EngineParts {
   readonly onError?: (error: unknown) => void;
 }
 
-/** Wall clock in microseconds since 1970. */
-const systemClock: Clock = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
+/** How far the monotonic clock may have drifted from the wall clock, which is only as fine as this. */
+const DRIFT_MS = 2;
+let clockOrigin = performance.timeOrigin;
+
+/** Wall clock in microseconds since 1970; it follows when that is set, and when the machine has slept. */
+const systemClock: Clock = () => {
+  const [wall, passed] = [Date.now(), performance.now()];
+  if (Math.abs(clockOrigin + passed - wall) > DRIFT_MS) clockOrigin = wall - passed;
+  return Math.round((clockOrigin + passed) * 1000);
+};
 
 /** No record of the store has such a key: a file cannot be passed off as one, nor one as a file. */
 function fileKey(name: string): Buffer {

@@ -1,4 +1,5 @@
 /** PostgreSQL arrays in binary form, one for each column of a batch. */
+import { fieldOf } from '../engine/fold.js';
 import type { CommittedEvent, StateRow } from '../engine/types.js';
 import type { ByteWriter } from './byteWriter.js';
 
@@ -50,13 +51,17 @@ export function standardArrays(rows: readonly StateRow[]): ((writer: ByteWriter)
   ];
 }
 
+function valueOf(row: StateRow | undefined, name: string): string | null {
+  return row === undefined ? null : fieldOf(row.fields, name);
+}
+
 /** One field of the rows as text. Without the nulls at its end, which unnesting beside longer arrays brings back. */
 export function fieldArray(rows: readonly StateRow[], name: string): (writer: ByteWriter) => void {
   return (writer) => {
     let { length } = rows;
-    while (length > 0 && (rows[length - 1]?.fields[name] ?? null) === null) length -= 1;
+    while (length > 0 && valueOf(rows[length - 1], name) === null) length -= 1;
     putHeader(writer, Oid.text, length);
-    for (let i = 0; i < length; i++) writer.nullableText(rows[i]?.fields[name]);
+    for (let i = 0; i < length; i++) writer.nullableText(valueOf(rows[i], name));
   };
 }
 

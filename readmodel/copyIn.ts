@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { fieldOf } from '../engine/fold.js';
 import type { FieldDefinition, StateRow } from '../engine/types.js';
 import { ByteWriter } from './byteWriter.js';
 import { Submittable } from './submittable.js';
@@ -52,9 +53,9 @@ export function copyData(rows: readonly StateRow[], fields: readonly FieldDefini
     writer.text(row.archived ? '\tt' : '\tf');
     const values = row.fields;
     for (const name of names) {
-      const value = values[name];
+      const value = fieldOf(values, name);
       writer.byte(TAB);
-      if (value === undefined || value === null) writer.text('\\N');
+      if (value === null) writer.text('\\N');
       else writer.copyText(value);
     }
     writer.byte(LF);

@@ -5,6 +5,7 @@
  * back is too late for.
  */
 import type pg from 'pg';
+import { fieldOf } from '../engine/fold.js';
 import type { VersionRow } from '../engine/versions.js';
 import type { EventRow, FieldDefinition } from '../engine/types.js';
 import { ALL_TYPES, READER } from './bootstrap.js';
@@ -92,14 +93,14 @@ export async function load(
   rows: readonly VersionRow[],
 ): Promise<void> {
   const writer = new ByteWriter(rows.length * ROW_BYTES);
-  const value = (text: string | null | undefined): void => {
-    if (text === undefined || text === null) writer.text('\\N');
+  const value = (text: string | null): void => {
+    if (text === null) writer.text('\\N');
     else writer.copyText(text);
     writer.byte(TAB);
   };
   for (const row of rows) {
     writer.text(`${row.position}\t${row.until ?? NEVER}\t`);
-    for (const { name } of table.fields) value(row.fields[name]);
+    for (const { name } of table.fields) value(fieldOf(row.fields, name));
     value(row.aggregateId);
     writer.text(`${row.version}\t`);
     writer.timestamp(Number(row.createdAt));

@@ -37,10 +37,9 @@ export async function loadType(
     // While PostgreSQL stores one piece, the next is read and encoded.
     for await (const ahead of readAhead(encoded(source, mirror, type))) {
       let piece = ahead;
-      if (mirror.lacksColumns(type, piece.rows, source.schema())) {
-        await mirror.apply(client, source.schema());
-        piece = encode(mirror, type, piece.rows);
-      }
+      if (mirror.lacksColumns(type, piece.rows, source.schema())) await mirror.apply(client, source.schema());
+      // The table may have gained columns since, for this piece or for the one before it.
+      if (!isCurrent(piece, mirror, type)) piece = encode(mirror, type, piece.rows);
       if (piece.typed !== null) await load(client, piece.typed, piece.data, target, logger);
       onRows(piece.rows.length);
     }
@@ -54,6 +53,10 @@ async function* encoded(
   type: string,
 ): AsyncGenerator<Encoded> {
   for await (const rows of chunks(source.allStates(type), LOAD_ROWS)) yield encode(mirror, type, rows);
+}
+
+function isCurrent({ typed }: Encoded, mirror: SchemaMirror, type: string): boolean {
+  return typed?.fields.length === mirror.typed(type, [])?.fields.length;
 }
 
 function encode(mirror: SchemaMirror, type: string, rows: readonly StateRow[]): Encoded {

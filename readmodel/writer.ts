@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { DatabaseError, SqlState } from '../engine/errors.js';
+import { DatabaseError } from '../engine/errors.js';
+import { fieldOf } from '../engine/fold.js';
 import type { CommittedEvent, FieldDefinition, StateRow } from '../engine/types.js';
 import { fieldArray, notificationArrays, standardArrays } from './arrays.js';
 import type { ByteWriter } from './byteWriter.js';
@@ -144,7 +145,7 @@ async function withoutBadFields(
 ): Promise<StateRow> {
   const kept: Record<string, string | null> = {};
   for (const { name, type } of fields) {
-    const value = row.fields[name] ?? null;
+    const value = fieldOf(row.fields, name);
     const fits =
       value === null || (await attempt(client, () => client.query(`SELECT $1::text::${type}`, [value])));
     kept[name] = fits ? value : null;
@@ -176,8 +177,8 @@ async function attempt(client: pg.Client, work: () => Promise<unknown>): Promise
   return true;
 }
 
-/** Class 22 data exception, 23 constraint violation, and "row is too big" and its like: no use trying again. */
+/** Class 22 data exception, 23 constraint violation, 54 limits such as "row is too big": no use trying again. */
 export function isDataError(error: unknown): boolean {
   const state = error instanceof DatabaseError ? error.sqlstate : sqlstateOf(error);
-  return state !== null && (/^(22|23)/.test(state) || state === SqlState.programLimitExceeded);
+  return state !== null && /^(22|23|54)/.test(state);
 }

@@ -2,7 +2,7 @@ import type { Node } from 'libpg-query';
 import { SqlState } from '../engine/errors.js';
 import type { AggregateDefinition, EventTypeDefinition } from '../engine/types.js';
 import { unwrap } from './ast.js';
-import { RESERVED_FIELD_NAMES, SYSTEM_COLUMN_NAMES } from './fieldNames.js';
+import { RESERVED_FIELD_NAMES, SYSTEM_COLUMN_NAMES } from '../engine/schema/fieldNames.js';
 import { MAXIMUM_NAME_BYTES, nearestHint } from './names.js';
 import { RESERVED_COLUMNS } from './statement.js';
 import type { SqlText } from './text.js';

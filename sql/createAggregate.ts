@@ -1,7 +1,7 @@
 import { SqlState } from '../engine/errors.js';
 import type { EventTypeDefinition, FieldDefinition } from '../engine/types.js';
 import type { Catalogue } from './catalogue.js';
-import { RESERVED_FIELD_NAMES, SYSTEM_COLUMN_NAMES } from './fieldNames.js';
+import { RESERVED_FIELD_NAMES, SYSTEM_COLUMN_NAMES } from '../engine/schema/fieldNames.js';
 import { parseFieldType } from './fieldTypes.js';
 import { nearestHint } from './names.js';
 import type { CreateAggregateStatement } from './statement.js';

@@ -48,6 +48,11 @@ export class RecentEvents {
     this.places.put(agg, place, before);
   }
 
+  /** For an aggregate whose newest events were not committed after all: others will have their versions. */
+  forget(agg: Buffer): void {
+    this.places.remove(agg);
+  }
+
   /** The newest version of an aggregate that is here; 0: none. */
   newest(agg: Buffer): number {
     const place = this.places.find(agg);

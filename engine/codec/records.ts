@@ -247,11 +247,18 @@ export function decodeProgress(bytes: Buffer): Progress {
   };
 }
 
-/** A group as the commit log carries it: the puts of one store batch. */
-export function encodeGroup(entries: readonly { key: Uint8Array; value: Uint8Array }[]): Buffer {
+type Puts = readonly { readonly key: Uint8Array; readonly value: Uint8Array }[];
+
+/** What `encodeGroup` makes. */
+export function groupBytes(entries: Puts): number {
   let size = 4;
   for (const { key, value } of entries) size += 8 + key.length + value.length;
-  const w = new ByteWriter(size);
+  return size;
+}
+
+/** A group as the commit log carries it: the puts of one store batch. */
+export function encodeGroup(entries: Puts): Buffer {
+  const w = new ByteWriter(groupBytes(entries));
   w.u32(entries.length);
   for (const { key, value } of entries) w.lp(key).lp(value);
   return w.result();

@@ -5,9 +5,9 @@
  */
 import type { Catalogue } from '../catalogue.js';
 import { SCHEMA_TYPE, isInternalType } from '../catalogue.js';
-import { encodeGroup, type Progress } from '../codec/records.js';
+import { encodeGroup, groupBytes, type Progress } from '../codec/records.js';
 import { DatabaseError, SqlState } from '../errors.js';
-import { maximumPayloadBytes, type CommitLog } from '../log/log.js';
+import type { CommitLog } from '../log/log.js';
 import { toStateRow } from '../rows.js';
 import type { Head, Placed, Repository } from '../repository.js';
 import type { CommittedGroup, NewEvent, Writer } from '../types.js';
@@ -28,6 +28,14 @@ interface Waiting {
   readonly durable: boolean;
   readonly resolve: (rows: Appended[]) => void;
   readonly reject: (error: unknown) => void;
+}
+
+class GroupTooLarge extends DatabaseError {
+  constructor() {
+    super(SqlState.programLimitExceeded, 'the transaction is too large', {
+      hint: 'Append in several transactions.',
+    });
+  }
 }
 
 export interface LoopState {
@@ -87,6 +95,11 @@ export class CommitLoop {
     return this.heads.get(type, id);
   }
 
+  /** Resolves once everything committed so far is on disk, also what was appended without waiting for that. */
+  synced(): Promise<void> {
+    return this.log.sync();
+  }
+
   async close(): Promise<void> {
     this.closed = true;
     await this.running;
@@ -110,15 +123,22 @@ export class CommitLoop {
     while (this.waiting.length > 0) {
       const batch = this.take();
       largest = Math.max(largest, batch.length);
-      try {
-        await this.commit(batch);
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
+      await this.commitOrSplit(batch);
     }
     this.running = null;
     // Whoever comes in this very turn of the event loop is not alone.
     if (largest === 1) setImmediate(() => (this.alone = this.running === null));
+  }
+
+  /** Requests that together are too large for one group go each by itself. */
+  private async commitOrSplit(batch: readonly Waiting[]): Promise<void> {
+    try {
+      await this.commit(batch);
+    } catch (error) {
+      if (error instanceof GroupTooLarge && batch.length > 1)
+        for (const request of batch) await this.commitOrSplit([request]);
+      else for (const { reject } of batch) reject(error);
+    }
   }
 
   private take(): Waiting[] {
@@ -159,23 +179,17 @@ export class CommitLoop {
 
   private async persist(group: Group, recordedAt: number, durable: boolean): Promise<void> {
     const before = this.state.progress;
-    const { entries, heads, progress } = await encodeGroupEntries(
-      this.repository,
-      group,
-      before,
-      recordedAt,
-    );
-    const payload = encodeGroup(entries);
-    if (payload.length > maximumPayloadBytes)
-      throw new DatabaseError(SqlState.programLimitExceeded, 'the transaction is too large', {
-        hint: 'Append in several transactions.',
-      });
+    const { entries, heads, progress } = await encodeGroupEntries(this.repository, group, before, recordedAt);
+    if (groupBytes(entries) > this.log.maximumPayloadBytes) {
+      for (const { stored } of group.staged) this.repository.recentEvents.forget(stored.agg);
+      throw new GroupTooLarge();
+    }
     try {
       await this.log.append(
         {
           sequence: BigInt(progress.sequence),
           firstPosition: BigInt(before.position + 1),
-          payload,
+          payload: encodeGroup(entries),
         },
         { sync: durable || this.repository.store.isApart(entries) },
       );

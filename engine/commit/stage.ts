@@ -176,7 +176,8 @@ class Attempt {
         this.append(this.catalogue.changeEvent('fields_added', definition), true);
       }
     }
-    return this.append(event, internal);
+    const isSchema = event.aggregateType === SCHEMA_TYPE;
+    return this.append(isSchema ? this.catalogue.rebased(event) : event, internal);
   }
 
   /** Idempotency comes before the version check: a repeated append must not fail because it succeeded before. */

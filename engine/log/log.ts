@@ -59,6 +59,12 @@ export interface CommitLog {
    */
   append(record: NewLogRecord, options?: AppendOptions): Promise<void>;
 
+  /** Of one group's payload; a larger one is refused. */
+  readonly maximumPayloadBytes: number;
+
+  /** Resolves once everything appended so far is on disk. Rejects as `append` does. */
+  sync(): Promise<void>;
+
   /** Records up to this sequence are in the store's table files: their segments may be reused. */
   release(throughSequence: bigint): Promise<void>;
 
@@ -74,4 +80,5 @@ export interface CommitLog {
   readonly stats: LogStats;
 }
 
+/** Of a log on disk. */
 export const maximumPayloadBytes = 256 * 1024 * 1024;

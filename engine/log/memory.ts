@@ -15,8 +15,17 @@ export class MemoryLog implements CommitLog {
   onSegmentFull: ((lastSequence: bigint) => void) | null = null;
   readonly stats = { syncs: 0, appends: 0, bytes: 0 };
 
+  readonly maximumPayloadBytes: number;
+
   /** `segmentRecords`: onSegmentFull is called after every so many appends. */
-  constructor(options: { segmentRecords?: number; records?: readonly LogRecord[] } = {}) {
+  constructor(
+    options: {
+      segmentRecords?: number;
+      records?: readonly LogRecord[];
+      maximumPayloadBytes?: number;
+    } = {},
+  ) {
+    this.maximumPayloadBytes = options.maximumPayloadBytes ?? maximumPayloadBytes;
     this.#segmentRecords = options.segmentRecords ?? 1024;
     this.#records = [...(options.records ?? [])];
     this.#durable = this.#records.at(-1)?.sequence ?? 0n;
@@ -50,7 +59,7 @@ export class MemoryLog implements CommitLog {
     if (sequence !== this.#lastSequence + 1n) throw notTheNext(sequence, this.#lastSequence + 1n);
     const pieces = record.payload instanceof Uint8Array ? [record.payload] : record.payload;
     const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-    if (bytes > maximumPayloadBytes) throw payloadTooLarge(bytes);
+    if (bytes > this.maximumPayloadBytes) throw payloadTooLarge(bytes);
     // Where the log starts anew behind a store that is ahead, what it held before is void, as in the file log.
     if (this.#storeAhead) this.#records = [];
     this.#storeAhead = false;
@@ -63,6 +72,12 @@ export class MemoryLog implements CommitLog {
       this.stats.syncs += 1;
     }
     if (this.stats.appends % this.#segmentRecords === 0) this.onSegmentFull?.(sequence);
+  }
+
+  async sync(): Promise<void> {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#durable < this.#lastSequence) this.stats.syncs += 1;
+    this.#durable = this.#lastSequence;
   }
 
   async release(throughSequence: bigint): Promise<void> {

@@ -54,6 +54,7 @@ export async function openSegmentLog(options: SegmentLogOptions): Promise<Commit
 }
 
 class SegmentLog implements CommitLog {
+  readonly maximumPayloadBytes = maximumPayloadBytes;
   readonly #directory: string;
   readonly #key: Buffer;
   readonly #ring: SegmentRing;
@@ -117,6 +118,15 @@ class SegmentLog implements CommitLog {
     const idle = this.#underWay++ === 0;
     const append = (): Promise<void> => this.#append(record, payload, payloadBytes, sync);
     const done = idle ? append() : this.#queue.then(append);
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+
+  sync(): Promise<void> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    if (this.#state === 'closed') return Promise.reject(wrongState('the commit log is closed'));
+    this.#underWay += 1;
+    const done = this.#queue.then(() => this.#syncWritten());
     this.#queue = done.catch(() => undefined);
     return done;
   }
@@ -192,11 +202,27 @@ class SegmentLog implements CommitLog {
       if (syncing !== null) await syncing;
       this.#synced();
     } catch (cause) {
-      this.#failure ??= fileError(`write to the commit log in ${this.#directory}`, cause);
-      throw this.#failure;
+      throw this.#failed(cause);
     } finally {
       this.#underWay -= 1;
     }
+  }
+
+  async #syncWritten(): Promise<void> {
+    try {
+      if (this.#failure !== null) throw this.#failure;
+      if (this.#current !== null && this.#durable < this.#written) await this.#sync(this.#current);
+    } catch (cause) {
+      throw this.#failed(cause);
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  /** What every later call is told as well. */
+  #failed(cause: unknown): Error {
+    this.#failure ??= fileError(`write to the commit log in ${this.#directory}`, cause);
+    return this.#failure;
   }
 
   async #sync(segment: OpenSegment): Promise<void> {

@@ -158,15 +158,30 @@ const TABLE: Readonly<Record<string, readonly [readonly string[], readonly (read
       ],
     ],
     jsonb: [
-      ['null', '1', '"x"', '{"a":[1,{"b":null}]}', ' {} '],
+      [
+        'null',
+        '1',
+        '"x"',
+        '{"a":[1,{"b":null}]}',
+        ' {} ',
+        // What looks like a number or an escape that is too much, and is part of a string.
+        '{"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}',
+        '{"path":"C:\\\\u0000dir","quote":"\\"1e99999\\""}',
+        '"\\ud83d\\ude00 \\uD83D\\uDE00"',
+        '[1e400,-2.5E-300,true,false]',
+      ],
       [
         ['', '22P02'],
         ['{a:1}', '22P02'],
         ["{'a':1}", '22P02'],
         ['{"a":1}}', '22P02'],
         ['"\\u0000"', '22P02'],
-        ['1e99999', '22P02'],
+        ['1e99999', '22003'],
         ['"\\ud800"', '22P02'],
+        ['"\\ud83d\\u0041"', '22P02'],
+        ['"\\ud83d x \\ude00"', '22P02'],
+        ['"\\ude00"', '22P02'],
+        ['"\\\\\\u0000"', '22P02'],
       ],
     ],
   };
@@ -204,4 +219,17 @@ describe('types', () => {
       expect(isFieldType(type)).toBe(false);
     expect(() => checkValue('money', '1')).toThrow(expect.objectContaining({ sqlstate: '42704' }));
   });
+});
+
+test.each([
+  ['a number of 1,001 digits', `[${'1'.repeat(1001)}]`, '22003'],
+  ['1,001 levels', '['.repeat(1001) + ']'.repeat(1001), '54000'],
+  ['8,000,001 elements', `[${'0,'.repeat(8_000_000)}0]`, '54000'],
+])('refuses JSON that PostgreSQL might not take: %s', (_, value, sqlstate) => {
+  expect(() => checkValue('jsonb', value)).toThrow(expect.objectContaining({ sqlstate }) as Error);
+});
+
+test('takes JSON of 1,000 levels, and of a thousand digits', () => {
+  checkValue('jsonb', '['.repeat(1000) + ']'.repeat(1000));
+  checkValue('jsonb', '1'.repeat(1000));
 });

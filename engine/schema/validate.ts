@@ -1,5 +1,6 @@
 import { DatabaseError, SqlState } from '../errors.js';
 import type { AggregateDefinition, EventTypeDefinition, NewEvent, Schema } from '../types.js';
+import { RESERVED_FIELD_NAMES, SYSTEM_COLUMN_NAMES } from './fieldNames.js';
 import { checkValue } from './fieldTypes.js';
 import { nearestHint } from './nearest.js';
 
@@ -143,28 +144,8 @@ export function validateEvent(schema: Schema, event: NewEvent): readonly string[
   return unknown;
 }
 
-/** Names that would hide a column of ours, or that JavaScript objects cannot hold. */
-const RESERVED = new Set([
-  'aggregate_id',
-  'event_type',
-  'payload',
-  'event_id',
-  'metadata',
-  'expected_version',
-  'version',
-  'created_at',
-  'updated_at',
-  'archived',
-  'position',
-  'valid_from',
-  'valid_to',
-  'recorded_at',
-  'actor',
-  '__proto__',
-]);
-
 function checkFieldName(name: string): void {
-  if (RESERVED.has(name))
+  if (RESERVED_FIELD_NAMES.has(name) || SYSTEM_COLUMN_NAMES.has(name))
     throw new DatabaseError(SqlState.reservedName, `"${name}" cannot be the name of a field: it is reserved`);
   if (name === '' || Buffer.byteLength(name) > Limits.fieldNameBytes || name.includes('\0'))
     throw new DatabaseError(

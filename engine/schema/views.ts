@@ -150,8 +150,17 @@ export function checkViewName(schema: Schema, name: string): void {
   }
 }
 
-/** @throws DatabaseError 42P07 where a view has the name of one of the aggregate's relations */
+/** @throws DatabaseError 42P07 where a view or another aggregate has the name of one of the aggregate's relations */
 export function checkRelationNames(type: string, schema: Schema): void {
+  for (const suffix of ['_events', '_history']) {
+    const other = type.endsWith(suffix) ? type.slice(0, -suffix.length) : type + suffix;
+    if (schema.aggregates.has(other))
+      throw new DatabaseError(
+        SqlState.duplicateTable,
+        `aggregate name "${type}" collides with aggregate "${other}"`,
+        { detail: 'The relations NAME_events and NAME_history belong to the aggregate NAME.' },
+      );
+  }
   const taken = [type, `${type}_events`, `${type}_history`].find((name) => schema.views.has(name));
   if (taken !== undefined)
     throw new DatabaseError(SqlState.duplicateTable, `relation "${taken}" already exists`, {

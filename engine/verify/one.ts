@@ -36,7 +36,10 @@ export async function verifyOne(parts: Parts, head: Head, options: VerifyOptions
   };
   const outcome = await verifyAggregate(repository, head.agg, head.version, check, {
     verified: head.position,
-    newest: parts.newest(),
+    // Asked for when the head has been read: it may be of an append that came meanwhile.
+    get newest() {
+      return parts.newest();
+    },
   });
   if ('reason' in outcome) fail({ type, id, ...outcome });
   const version = head.version.toString();

@@ -3,6 +3,7 @@
  * the result's description comes from the read model, asked once per statement, and where a value would be printed in
  * another way than it is stored, the read is relayed like all others.
  */
+import { fieldOf } from '../../engine/fold.js';
 import type { AggregateDefinition, AsOf, StateRow } from '../../engine/types.js';
 import { stateColumns } from '../../sql/columns.js';
 import type { PointRead, Statement } from '../../sql/statement.js';
@@ -196,7 +197,7 @@ export class DirectReads {
     const values: (string | null)[] = [];
     for (const { name, type } of columns) {
       const own = this.ownValue(row, name);
-      const stored = own === undefined ? (row.fields[name] ?? null) : own;
+      const stored = own === undefined ? fieldOf(row.fields, name) : own;
       const printed = own !== undefined || stored === null ? stored : printedValue(stored, type);
       if (printed === null && stored !== null) return null;
       values.push(printed);

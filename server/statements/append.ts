@@ -1,5 +1,6 @@
 import type { Appended } from '../../engine/commit/appended.js';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
+import { fieldOf } from '../../engine/fold.js';
 import { requireAggregate } from '../../engine/schema/validate.js';
 import type { Expectation, NewEvent, Schema } from '../../engine/types.js';
 import type { AppendStatement, Operand, ReturningItem } from '../../sql/statement.js';
@@ -186,8 +187,10 @@ function returnedValue(
   column: ReturningItem['column'],
   final: boolean,
 ): string | null {
-  if (typeof column === 'object')
-    return printedText(event?.payload[column.name] ?? null, typeOid(column.type));
+  if (typeof column === 'object') {
+    const value = event === undefined ? null : fieldOf(event.payload, column.name);
+    return printedText(value, typeOid(column.type));
+  }
   const known = final || row.duplicate;
   switch (column) {
     case 'aggregate_id':
