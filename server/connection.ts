@@ -287,7 +287,7 @@ export class Connection {
     }
     const state = new SessionState(this.services, identity, settings, this.output);
     for (const [name, value] of [...settings, ...startupOptions(settings.get('options') ?? '')]) {
-      state.settings.set(name, value);
+      state.settings.set(name.toLowerCase(), value);
       if (!isHarmless(name)) state.plainNames = false;
     }
     state.settings.started();
@@ -297,15 +297,22 @@ export class Connection {
     } catch (error) {
       throw connectFailure(error);
     }
-    this.begin(
-      new Session(
-        state,
-        (error) => logger.error({ err: error }, 'unforeseen error'),
-        (error) => this.fatal(error),
-      ),
-      identity.actor,
-      reported,
+    const session = new Session(
+      state,
+      (error) => logger.error({ err: error }, 'unforeseen error'),
+      (error) => this.fatal(error),
     );
+    this.beginUnlessClosed(session, identity.actor, reported);
+  }
+
+  /** The client may have left meanwhile: then nothing it sent is run. */
+  private beginUnlessClosed(
+    session: Session | ReplicationSession,
+    actor: string,
+    reported: ReadonlyMap<string, string>,
+  ): void {
+    if (this.phase === 'closed') session.close();
+    else this.begin(session, actor, reported);
   }
 
   private async startReplication(identity: Identity, settings: ReadonlyMap<string, string>): Promise<void> {
@@ -317,8 +324,7 @@ export class Connection {
       this.output,
       onFatal,
     );
-    if (this.phase === 'closed') session.close();
-    else this.begin(session, identity.actor, reported);
+    this.beginUnlessClosed(session, identity.actor, reported);
   }
 
   /** The password was right: greets the client. */

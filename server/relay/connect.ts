@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import pg from 'pg';
+import { DatabaseError, SqlState } from '../../engine/errors.js';
 import { encodeCancelRequest } from '../protocol/startup.js';
 import type { ReadModelConnection } from '../../readmodel/index.js';
 import { ReusingSocket, type Receiver } from './reusingSocket.js';
@@ -69,12 +70,34 @@ export async function connectBackend(
   await client.connect();
   parts.connection.removeAllListeners();
   socket.removeAllListeners();
+  for (const [name, value] of parameters) {
+    const refusal = ambiguity(name, value);
+    if (refusal === null) continue;
+    socket.destroy();
+    throw refusal;
+  }
   return {
     socket,
     listen: (receiver) => reading.listen(receiver),
     parameters,
     cancel: () => cancelBackend(target, parts.processID, parts.secretKey),
   };
+}
+
+/**
+ * Settings with which PostgreSQL would find other ends of strings than our parser, and so run what that took for text.
+ * It reports both whenever they change, however they were changed.
+ */
+export function ambiguity(name: string, value: string): DatabaseError | null {
+  if (name === 'standard_conforming_strings' && value !== 'on')
+    return new DatabaseError(
+      SqlState.featureNotSupported,
+      'parameter "standard_conforming_strings" can only be on',
+      { hint: "Write E'…' where backslashes are escapes." },
+    );
+  if (name === 'client_encoding' && value !== 'UTF8')
+    return new DatabaseError(SqlState.featureNotSupported, 'client_encoding must be UTF8');
+  return null;
 }
 
 function cancelBackend(target: ReadModelConnection, processId: number, secretKey: number): void {

@@ -58,6 +58,8 @@ const DATA_ROW = code('D');
 interface Expectation {
   readonly kind: Expected;
   readonly sink: Sink;
+  /** The client has been told of an error already. */
+  failed: boolean;
 }
 
 interface Waiter {
@@ -119,7 +121,7 @@ export class Relay {
     if (this.lost !== null) throw this.lost;
     // The read model would drop it unanswered; the client is told nothing more until its Sync either.
     if (this.skipping && kind !== 'sync') return;
-    this.queue.push({ kind, sink });
+    this.queue.push({ kind, sink, failed: false });
     this.dirty = kind !== 'sync' && kind !== 'query';
     if (kind === 'sync') this.skipping = false;
     this.write(bytes);
@@ -275,6 +277,7 @@ export class Relay {
       return;
     }
     if (frame.type === ERROR) {
+      front.failed = true;
       front.sink.error(decodeErrorFields(frame.body));
       if (front.kind !== 'query' && front.kind !== 'sync') this.skipToSync();
       return;
@@ -315,7 +318,7 @@ export class Relay {
     this.lost = connectionLost();
     const front = this.queue[0];
     this.queue = [];
-    if (front !== undefined && front.sink !== DISCARD) front.sink.error(lostFields());
+    if (front !== undefined && !front.failed && front.sink !== DISCARD) front.sink.error(lostFields());
     this.wake();
     this.onLost(this.farewell);
   }
@@ -351,6 +354,11 @@ function joined(parts: readonly Buffer[]): Buffer {
     end += part.length;
   }
   return parts.length === 1 ? first : Buffer.from(first.buffer, first.byteOffset, end - first.byteOffset);
+}
+
+/** What every call throws once the connection is lost. */
+export function isConnectionLost(error: unknown): boolean {
+  return error instanceof DatabaseError && error.sqlstate === SqlState.connectionFailure;
 }
 
 function connectionLost(): DatabaseError {

@@ -261,6 +261,8 @@ export class Dialect {
     } finally {
       state.endCopy();
     }
+    // Its data may have come for a long time.
+    state.engine.tokens.requireValid(state.identity);
     await this.add(events, false, (rows) => [encodeCommandComplete(`COPY ${rows.length}`)]);
   }
 

@@ -234,8 +234,14 @@ export class Extended {
     const { state } = this;
     const { notes, prepared } = portal;
     const { statement } = prepared;
-    if (statement.kind === 'session') applySessionStatement(state, statement);
-    else if (statement.kind === 'read') noteReadState(state, statement);
+    if (statement.kind === 'session') {
+      // Whether it is run at all is known once what is before it was answered.
+      await state.relayAnswered();
+      if (state.relayFailed) return;
+      applySessionStatement(state, statement);
+      // An error behind it would undo it.
+      if (!state.explicit) state.settings.stale = true;
+    } else if (statement.kind === 'read') noteReadState(state, statement);
     const relay = await state.relayReady();
     const map = prepared.backend?.map ?? UNMOVED;
     const sink = state.sinks.forward(map, notes === null ? undefined : (frame) => annotated(notes, frame));

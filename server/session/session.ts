@@ -4,8 +4,10 @@ import { encodeErrorResponse } from '../protocol/backend/error.js';
 import { encodeReadyForQuery } from '../protocol/backend/status.js';
 import type { Frame } from '../protocol/frames.js';
 import { decodeFrontend, type FrontendMessage } from '../protocol/frontend/decode.js';
+import { isConnectionLost } from '../relay/relay.js';
 import { QUERY } from '../protocol/frontend/query.js';
 import { FLUSH, SYNC, TERMINATE } from '../protocol/frontend/control.js';
+import { FUNCTION_CALL } from '../protocol/frontend/function-call.js';
 import { COPY_DATA, COPY_DONE, COPY_FAIL, decodeCopyFail } from '../protocol/frontend/copy.js';
 import { EXECUTE } from '../protocol/frontend/execute.js';
 import { close } from './closing.js';
@@ -164,13 +166,15 @@ export class Session {
     const { state } = this;
     // What was relayed before is answered first; if that failed, this message would have been skipped.
     await state.relayAnswered().catch(() => undefined);
-    if (state.relayFailed && type !== QUERY && type !== SYNC) {
+    const isAnsweredAlone = type === QUERY || type === SYNC || type === FUNCTION_CALL;
+    if (state.relayFailed && !isAnsweredAlone) {
       this.dialect.forget();
       state.skipToSync = true;
       return;
     }
-    this.report(error);
-    if (type === QUERY || type === SYNC) {
+    if (state.relayFailed && isConnectionLost(error)) this.forget();
+    else this.report(error);
+    if (isAnsweredAlone) {
       await this.extended.syncRelay().catch(() => undefined);
       await this.ready();
     } else {
@@ -185,10 +189,12 @@ export class Session {
       copy.data(frame.body);
       return true;
     }
+    // Another COPY may stand behind it in the same Query.
+    const next = this.state.copyStarts();
     if (frame.type === COPY_DONE) copy.done();
     else if (frame.type === COPY_FAIL) copy.fail(decodeCopyFail(frame.body).reason);
     else copy.fail('unexpected message type during COPY from stdin');
-    await this.running;
+    await Promise.race([this.running, next]);
     return true;
   }
 
@@ -275,6 +281,13 @@ export class Session {
     if (!this.state.relayFailed) return;
     this.dialect.forget();
     this.state.skipToSync = true;
+  }
+
+  /** The client has been told of an error. */
+  private forget(): void {
+    this.dialect.forget();
+    this.state.abandon();
+    this.state.relayFailed = false;
   }
 
   private report(error: unknown): void {

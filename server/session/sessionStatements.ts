@@ -18,9 +18,8 @@ export function isHarmless(setting: string): boolean {
  * @throws DatabaseError for `eventful.*` settings that do not exist or take no such value, 25001 for DISCARD ALL in a transaction
  */
 export function applySessionStatement(state: SessionState, statement: SessionStatement): void {
-  if (statement.tag === 'listen' && state.engine.schema().aggregates.has(statement.target ?? ''))
-    // Notifications name aggregates, whoever may read them.
-    state.access.requireReadAll(statement.target);
+  // Notifications name aggregates, whoever may read them; also of a type that is made later.
+  if (statement.tag === 'listen') state.access.requireReadAll(statement.target);
   if (KEEPS.has(statement.tag) && !statement.local) state.keepsRelay = true;
   switch (statement.tag) {
     case 'set':
@@ -69,7 +68,7 @@ export function isOurDeallocate(state: SessionState, statement: SessionStatement
 }
 
 /** Functions that leave settings or locks in the connection, and statements that make something there. */
-const LEAVES_STATE = /\b(set_config|advisory|setseed)/i;
+const LEAVES_STATE = /\b(set_config|setseed)\b|advisory/i;
 
 const SETS = /\bset_config\b/i;
 

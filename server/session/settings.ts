@@ -31,9 +31,14 @@ const TIMEOUTS = {
 } as const;
 
 /** What a function may have changed behind our back: the columns `refresh` takes. */
-export const REFRESH_SQL = `SELECT ${[...Object.keys(TIMEOUTS), 'client_min_messages']
-  .map((name) => `current_setting('${name}')`)
-  .join(', ')}`;
+const REFRESHED = [
+  ...Object.keys(TIMEOUTS),
+  'client_min_messages',
+  'default_transaction_read_only',
+  'eventful.read_consistency',
+  'eventful.synchronous_commit',
+];
+export const REFRESH_SQL = `SELECT ${REFRESHED.map((name) => `nullif(current_setting('${name}', true), '')`).join(', ')}`;
 
 /** As PostgreSQL orders what it sends to a client. */
 const SEVERITIES = ['debug5', 'debug4', 'debug3', 'debug2', 'debug1', 'debug', 'log', 'notice', 'warning'];
@@ -55,8 +60,9 @@ function milliseconds(value: string): number | null {
   return Number.isNaN(ms) || ms > 0x7fff_ffff ? null : ms;
 }
 
+/** As PostgreSQL reads it: any beginning of a word that is no other's. */
 function isOn(value: string): boolean {
-  return /^(on|true|yes|t|y|1)$/i.test(value);
+  return /^(on|t(r(ue?)?)?|y(es?)?|1)$/i.test(value);
 }
 
 /** The setting's effect on our values; null for one that has none. */
@@ -67,7 +73,7 @@ function effect(name: string, value: string | null, initial: Values): Partial<Va
         throw invalid(name, 'linearizable, eventual');
       return { linearizable: value === null ? initial.linearizable : value === 'linearizable' };
     case 'eventful.synchronous_commit':
-      if (value !== null && !isOn(value) && !/^(off|false|no|f|n|0)$/i.test(value))
+      if (value !== null && !isOn(value) && !/^(off?|f(a(l(se?)?)?)?|no?|0)$/i.test(value))
         throw invalid(name, 'on, off');
       return { durable: value === null ? initial.durable : isOn(value) };
     case 'default_transaction_read_only':
@@ -209,7 +215,7 @@ export class Settings {
 
   /** What REFRESH_SQL answered. */
   refresh(row: readonly (string | null)[]): void {
-    [...Object.keys(TIMEOUTS), 'client_min_messages'].forEach((name, i) => this.set(name, row[i] ?? null));
+    REFRESHED.forEach((name, i) => this.set(name, row[i] ?? null));
   }
 
   reset(): void {

@@ -9,6 +9,8 @@ import { encodeDescribe } from '../protocol/frontend/describe.js';
 import { encodeExecute } from '../protocol/frontend/execute.js';
 import { encodeParse } from '../protocol/frontend/parse.js';
 import { encodeQuery } from '../protocol/frontend/query.js';
+import type { Sink } from '../relay/relay.js';
+import { TypeOid } from '../values/types.js';
 import { describeColumns, encodeOutcome } from '../statements/result.js';
 import { isDialect, resultColumns, type Dialect } from './dialect.js';
 import type { PositionMap } from './errors.js';
@@ -91,9 +93,36 @@ async function runSession(state: SessionState, dialect: Dialect, statement: Sess
   await relayQuery(state, statement.sql, (position) => position + statement.offset);
 }
 
+/**
+ * Where backslashes might mean to PostgreSQL what they do not to us, the text is one that cannot hold two statements,
+ * whatever it makes of them.
+ */
 async function relayQuery(state: SessionState, sql: string, map: PositionMap): Promise<void> {
+  if (sql.includes('\\')) {
+    await relayStatement(state, sql, [], state.sinks.forward(map, rowsOnly));
+    return;
+  }
   const relay = await state.relayReady();
   relay.send(encodeQuery(sql), 'query', state.sinks.forwardAnswer(map));
+  await relay.idle();
+}
+
+/** @param json parameters of type json */
+async function relayStatement(
+  state: SessionState,
+  sql: string,
+  json: readonly string[],
+  sink: Sink,
+): Promise<void> {
+  const relay = await state.relayReady();
+  const parameters = json.map((value) => Buffer.from(value));
+  const parameterTypes = json.map(() => TypeOid.json);
+  relay.send(encodeParse({ statement: '', text: sql, parameterTypes }), 'parse', sink);
+  const bind = { portal: '', statement: '', parameterFormats: [], parameters, resultFormats: [] };
+  relay.send(encodeBind(bind), 'bind', sink);
+  relay.send(encodeDescribe({ target: 'portal', name: '' }), 'describe', sink);
+  relay.send(encodeExecute(''), 'execute', sink);
+  relay.send(encodeSync(), 'sync', sink);
   await relay.idle();
 }
 
@@ -111,15 +140,10 @@ async function runRead(state: SessionState, read: ReadStatement): Promise<void> 
     return;
   }
   const { sql, map, extra, notes } = await prepareRead(state, read, NO_PARAMETERS);
-  const relay = await state.relayReady();
-  const types = extra.map(() => 114);
-  const parameters = extra.map((json) => Buffer.from(json));
-  const sink = state.sinks.forward(map, (frame) => annotated(notes, frame, rowsOnly));
-  relay.send(encodeParse({ statement: '', text: sql, parameterTypes: types }), 'parse', sink);
-  const bind = { portal: '', statement: '', parameterFormats: [], parameters, resultFormats: [] };
-  relay.send(encodeBind(bind), 'bind', sink);
-  relay.send(encodeDescribe({ target: 'portal', name: '' }), 'describe', sink);
-  relay.send(encodeExecute(''), 'execute', sink);
-  relay.send(encodeSync(), 'sync', sink);
-  await relay.idle();
+  await relayStatement(
+    state,
+    sql,
+    extra,
+    state.sinks.forward(map, (frame) => annotated(notes, frame, rowsOnly)),
+  );
 }

@@ -11,12 +11,7 @@ import { parseStatements } from '../../sql/parse.js';
 import type { Statement } from '../../sql/statement.js';
 import { encodeNoticeResponse } from '../protocol/backend/error.js';
 import type { SessionEngine, SessionReadModel } from '../ports.js';
-import {
-  decodeParameterStatus,
-  PARAMETER_STATUS,
-  type TransactionStatus,
-} from '../protocol/backend/status.js';
-import type { Frame } from '../protocol/frames.js';
+import type { TransactionStatus } from '../protocol/backend/status.js';
 import { encodeSync } from '../protocol/frontend/control.js';
 import { connectBackend, type BackendConnection } from '../relay/connect.js';
 import type { Greeting } from '../relay/greeting.js';
@@ -25,6 +20,7 @@ import type { Holder, RelayPool } from '../relay/pool.js';
 import { Relay } from '../relay/relay.js';
 import type { SharedReaders } from '../relay/sharedReaders.js';
 import { Access } from './access.js';
+import { tell } from './asynchronous.js';
 import { connectFailure } from './errors.js';
 import type { CopyIn } from './copyIn.js';
 import type { Output } from './output.js';
@@ -96,6 +92,7 @@ export class SessionState implements Holder {
   private reported: ReadonlyMap<string, string> = new Map();
   /** Something in the connection to the read model must not be lost: settings, LISTEN, held cursors, locks. */
   keepsRelay = false;
+  private closed = false;
 
   constructor(
     readonly services: SessionServices,
@@ -264,25 +261,26 @@ export class SessionState implements Holder {
     this.relayBegun = false;
     const relay = new Relay(
       backend,
-      (frame) => this.asynchronous(frame),
+      (frame) => tell(this, frame),
       () => {
         this.output.flush();
         return this.output.backlog;
       },
       (sqlstate) => this.relayLost(relay, sqlstate),
     );
+    // The client has left while it was opened.
+    if (this.closed) {
+      relay.close();
+      pool.release(this);
+      throw new DatabaseError(SqlState.adminShutdown, 'the connection was closed');
+    }
     this.relay = relay;
     this.reported = backend.parameters;
     return backend.parameters;
   }
 
-  /** Passes on what comes at any time: notices, notifications, and what a setting has become. */
-  private asynchronous(frame: Frame): void {
-    if (frame.type === PARAMETER_STATUS) {
-      const { name, value } = decodeParameterStatus(frame.body);
-      this.reported = new Map(this.reported).set(name, value);
-    }
-    this.output.write(frame.raw);
+  report(name: string, value: string): void {
+    this.reported = new Map(this.reported).set(name, value);
   }
 
   /** What a session had there (settings, LISTEN, cursors) is gone, and it cannot know: it must connect anew. */
@@ -382,6 +380,7 @@ export class SessionState implements Holder {
   }
 
   close(): void {
+    this.closed = true;
     const gone = new DatabaseError(SqlState.adminShutdown, 'the connection was closed');
     this.running?.abort(gone);
     this.copy?.abort(gone);

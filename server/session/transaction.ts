@@ -9,6 +9,8 @@ import type { SessionEngine, SessionPreview } from '../ports.js';
  * more would be refused by the size of the commit in the end, after having used all memory.
  */
 export const MAX_PENDING_EVENTS = 250_000;
+/** Characters of their values, of which a commit takes as many bytes. */
+const MAX_PENDING_BYTES = 256 * 1024 * 1024;
 
 /** What RETURNING tells of an append before its commit. */
 export interface Shown {
@@ -19,6 +21,13 @@ export interface Shown {
 interface Savepoint {
   readonly name: string;
   readonly events: number;
+  readonly bytes: number;
+}
+
+function sizeOf({ aggregateId, metadata, payload }: NewEvent): number {
+  let size = aggregateId.length + (metadata?.length ?? 0);
+  for (const field in payload) size += payload[field]?.length ?? 0;
+  return size;
 }
 
 /**
@@ -27,6 +36,7 @@ interface Savepoint {
  */
 export class Transaction {
   private events: NewEvent[] = [];
+  private bytes = 0;
   private preview: SessionPreview | null = null;
   private savepoints: Savepoint[] = [];
   private closed = false;
@@ -101,6 +111,7 @@ export class Transaction {
   async previewDeferred(): Promise<Appended[]> {
     const deferred = this.events;
     this.events = [];
+    this.bytes = 0;
     return this.add(deferred, { version: true, eventId: true });
   }
 
@@ -119,6 +130,7 @@ export class Transaction {
 
   discard(): void {
     this.events = [];
+    this.bytes = 0;
     this.dropPreview();
     this.savepoints = [];
   }
@@ -130,7 +142,7 @@ export class Transaction {
   }
 
   savepoint(name: string): void {
-    this.savepoints.push({ name, events: this.events.length });
+    this.savepoints.push({ name, events: this.events.length, bytes: this.bytes });
   }
 
   release(name: string): void {
@@ -143,6 +155,7 @@ export class Transaction {
     this.savepoints.splice(index + 1);
     if (kept === this.events.length) return;
     this.events.length = kept;
+    this.bytes = this.savepoints[index]?.bytes ?? 0;
     this.dropPreview();
     if (kept > 0) await this.ensurePreview();
   }
@@ -177,6 +190,13 @@ export class Transaction {
         SqlState.programLimitExceeded,
         `a transaction is limited to ${MAX_PENDING_EVENTS} events`,
       );
-    for (const event of events) this.events.push(event);
+    for (const event of events) {
+      this.bytes += sizeOf(event);
+      if (this.bytes > MAX_PENDING_BYTES)
+        throw new DatabaseError(SqlState.programLimitExceeded, 'the transaction is too large', {
+          hint: 'Append in several transactions.',
+        });
+      this.events.push(event);
+    }
   }
 }

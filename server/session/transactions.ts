@@ -17,7 +17,7 @@ export async function runTransaction(
     case 'commit':
       return commit(state, dialect, statement);
     case 'rollback':
-      return rollback(state, statement);
+      return rollback(state, dialect, statement);
     case 'savepoint':
     case 'release':
     case 'rollbackTo':
@@ -52,11 +52,12 @@ async function commit(
   statement: TransactionStatement,
 ): Promise<string> {
   if (!state.explicit) {
+    requireNoChain(statement, 'COMMIT');
     warn(state, SqlState.noActiveSqlTransaction, 'there is no transaction in progress');
     await dialect.commitImplicit();
     return 'COMMIT';
   }
-  if (state.failed) return rollback(state, statement);
+  if (state.failed) return rollback(state, dialect, statement);
   const { viewsToFill } = state.transaction;
   try {
     await state.transaction.commit(state.settings.durable);
@@ -67,17 +68,35 @@ async function commit(
   }
   state.settings.commit();
   end(state, statement);
-  await state.endRelayTransaction('COMMIT');
+  // Committed, whatever becomes of the read model's part: an error would make the client append it again.
+  await state.endRelayTransaction('COMMIT').catch(() => undefined);
   await fillViews(state, viewsToFill);
   return 'COMMIT';
 }
 
-async function rollback(state: SessionState, statement: TransactionStatement): Promise<string> {
-  if (!state.explicit) warn(state, SqlState.noActiveSqlTransaction, 'there is no transaction in progress');
+async function rollback(
+  state: SessionState,
+  dialect: Dialect,
+  statement: TransactionStatement,
+): Promise<string> {
+  if (!state.explicit) {
+    requireNoChain(statement, 'ROLLBACK');
+    // Undone, as in PostgreSQL, and answered all the same.
+    await dialect.releaseHeld();
+    warn(state, SqlState.noActiveSqlTransaction, 'there is no transaction in progress');
+  }
   end(state, statement);
   // A lost connection has rolled back by itself.
   await state.endRelayTransaction('ROLLBACK').catch(() => undefined);
   return 'ROLLBACK';
+}
+
+function requireNoChain({ chain }: TransactionStatement, tag: string): void {
+  if (chain)
+    throw new DatabaseError(
+      SqlState.noActiveSqlTransaction,
+      `${tag} AND CHAIN can only be used in transaction blocks`,
+    );
 }
 
 function end(state: SessionState, statement: TransactionStatement): void {
