@@ -243,6 +243,12 @@ export class Engine implements ProjectionSource {
     return () => this.listeners.delete(listener);
   }
 
+  async leafAt(position: bigint): Promise<string> {
+    // Whether a record is damaged is for verify to say.
+    const entry = await this.repository.positions.at(Number(position)).catch(() => null);
+    return entry?.leaf.toString('hex') ?? '';
+  }
+
   changedSince(position: bigint): { through: bigint; batches: AsyncIterable<readonly StateRow[]> } {
     const through = this.committedPosition();
     return { through, batches: this.changed(Number(position) + 1, Number(through)) };

@@ -320,6 +320,7 @@ export class Reader {
     if (type !== null && number === null) return;
     const from = Math.max(1, Number(filter.fromPosition ?? 1n));
     const to = Math.min(this.position, Number(filter.toPosition ?? BigInt(this.position)));
+    if (from > to) return;
     let places: { agg: Buffer; version: number }[] = [];
     for await (const entry of this.repository.positions.scan(from, to)) {
       if (number !== null && typeNumberOf(entry.agg) !== number) continue;

@@ -133,6 +133,8 @@ export type CommittedEvent = Pick<
 export interface CommittedGroup {
   readonly firstPosition: bigint;
   readonly lastPosition: bigint;
+  /** The leaf of the store tree at the last position, hex: what came before is the same where it is. */
+  readonly leaf: string;
   /** The state of every aggregate the group changed, after the group. */
   readonly states: readonly StateRow[];
   readonly events: readonly CommittedEvent[];
@@ -155,6 +157,8 @@ export interface ProjectionSource {
     readonly through: bigint;
     readonly batches: AsyncIterable<readonly StateRow[]>;
   };
+  /** The leaf of the store tree at a position, hex; empty where there is none that can be read. */
+  leafAt(position: bigint): Promise<string>;
   /** The events behind `after` up to `through`, in order, in batches. */
   eventsBetween(after: bigint, through: bigint): AsyncIterable<readonly CommittedEvent[]>;
   /** The current state of every aggregate of one type, in batches. */

@@ -42,6 +42,7 @@ const TABLES = `
   REVOKE ALL ON SCHEMA eventful_internal FROM PUBLIC;
   CREATE TABLE IF NOT EXISTS eventful_internal.cursor (store_id text NOT NULL, position bigint NOT NULL, format int NOT NULL)
     WITH (fillfactor = 10);
+  ALTER TABLE eventful_internal.cursor ADD COLUMN IF NOT EXISTS leaf text NOT NULL DEFAULT '';
   CREATE TABLE IF NOT EXISTS eventful_internal.mirror (type text PRIMARY KEY, definition jsonb NOT NULL);
   CREATE TABLE IF NOT EXISTS eventful_internal.mirror_events (name text PRIMARY KEY, definition jsonb NOT NULL);
   CREATE TABLE IF NOT EXISTS eventful_internal.mirror_views (

@@ -8,6 +8,7 @@ import {
 } from '../engine/schema/eventRelations.js';
 import type { Schema } from '../engine/types.js';
 import { ALL_TYPES, READER } from './bootstrap.js';
+import { giveWay } from './indexNames.js';
 import { typeGroup } from './roles.js';
 import { quoteIdentifier, quoteLiteral } from './session.js';
 
@@ -118,6 +119,7 @@ function createTable(name: string, { aggregateType, eventType, columns }: Mirror
       : [`COMMENT ON COLUMN ${relation}.${column.name} IS ${quoteLiteral(text)}`];
   });
   return [
+    giveWay(EVENTS_SCHEMA, name),
     `CREATE TABLE ${relation} (${list.join(', ')})`,
     `COMMENT ON TABLE ${relation} IS ${quoteLiteral(about)}`,
     ...comments,

@@ -18,7 +18,7 @@ function group(position: bigint, id = 'p-1', schemaRevision?: number): Committed
     schemaRevision === undefined
       ? null
       : { revision: schemaRevision, aggregates: new Map(), views: new Map() };
-  return { firstPosition: position, lastPosition: position, states: [state], events: [], schema };
+  return { firstPosition: position, lastPosition: position, leaf: '', states: [state], events: [], schema };
 }
 
 test('a batch holds the latest state of each aggregate, and what was put back comes first', () => {

@@ -10,6 +10,7 @@ const MAX_BATCH_EVENTS = 4000;
 export interface Batch {
   readonly groups: readonly CommittedGroup[];
   readonly lastPosition: bigint;
+  readonly leaf: string;
   /** The newest schema among them. */
   readonly schema: Schema | null;
   /** The latest state of every aggregate, by type. */
@@ -110,5 +111,6 @@ function batchOf(groups: readonly CommittedGroup[]): Batch {
     }
   }
   const states = new Map([...latest].map(([type, rows]) => [type, [...rows.values()]]));
-  return { groups, schema, states, lastPosition: groups.at(-1)?.lastPosition ?? 0n };
+  const last = groups.at(-1);
+  return { groups, schema, states, lastPosition: last?.lastPosition ?? 0n, leaf: last?.leaf ?? '' };
 }

@@ -87,6 +87,27 @@ test('another store, or a cursor ahead of the engine, is rebuilt', async () => {
   await second.stop();
   const third = await start(source);
   expect(third.report?.rebuiltRows).toBe(1);
+  await third.stop();
+  // A copy of the store that went on by itself and has come as far.
+  source.leaf = 'another';
+  const fourth = await start(source);
+  expect(fourth.report?.rebuiltRows).toBe(1);
+  await fourth.stop({ remove: true });
+});
+
+test('the position the tables hold is that of the newest commit, however it got there', async () => {
+  const source = store();
+  const first = await start(source);
+  source.append('patient', [['p-2', { first_name: 'Bob' }]]);
+  await first.waitFor(source.position);
+  await first.stop();
+  source.append('patient', [['p-3', { first_name: 'Eve' }]]);
+  const second = await start(source);
+  expect(second.report).toBe(null);
+  await second.waitFor(source.position);
+  await second.stop();
+  const third = await start(source);
+  expect(third.report).toBe(null);
   await third.stop({ remove: true });
 });
 

@@ -15,7 +15,7 @@ import { Waiters } from './waiters.js';
 import { batchSteps, isDataError, writeIsolating, type Rest, type TypeRows } from './writer.js';
 
 /** Grows when the tables are built differently: an older read model is then rebuilt. */
-const FORMAT = 3;
+const FORMAT = 4;
 
 /**
  * How long commits gather behind a batch while nobody waits for them; the first after a pause is written at once. A
@@ -192,12 +192,16 @@ export class Projector {
   private async resume(): Promise<void> {
     const { source, session, logger } = this.options;
     await session.run((client) => this.mirror.load(client));
-    const { rows } = await session.query('SELECT store_id, position, format FROM eventful_internal.cursor');
+    const { rows } = await session.query(
+      'SELECT store_id, position, leaf, format FROM eventful_internal.cursor',
+    );
     const [cursor] = rows;
     const position = cursor === undefined ? -1n : BigInt(String(cursor['position']));
     const usable =
       rows.length === 1 && cursor?.['store_id'] === source.storeId && cursor['format'] === FORMAT;
-    if (!usable || position > source.committedPosition() || !this.mirror.isCompatible(source.schema())) {
+    const isOurs =
+      usable && position <= source.committedPosition() && (await this.isPast(position, cursor?.['leaf']));
+    if (!isOurs || !this.mirror.isCompatible(source.schema())) {
       logger.info({ position: String(position) }, 'rebuilding the read model');
       await this.rebuild();
     } else {
@@ -206,6 +210,11 @@ export class Projector {
       this.mustFill = true;
     }
     this.fillViews();
+  }
+
+  /** The tables hold what this store was, and not what a copy of it went on to be. */
+  private async isPast(position: bigint, leaf: unknown): Promise<boolean> {
+    return (await this.options.source.leafAt(position)) === leaf;
   }
 
   /** Asks the engine what changed since the cursor; also where the schema changed meanwhile. */
@@ -228,10 +237,15 @@ export class Projector {
     if (this.following) {
       for await (const events of source.eventsBetween(from, through)) {
         const last = events.at(-1)?.position;
-        if (last !== undefined) await this.writeApart([], { position: last, events });
+        if (last === undefined) continue;
+        await this.writeApart([], { position: last, leaf: await source.leafAt(last), events });
       }
     }
-    await session.query('UPDATE eventful_internal.cursor SET position = $1', [String(through)]);
+    const leaf = await source.leafAt(through);
+    await session.query('UPDATE eventful_internal.cursor SET position = $1, leaf = $2', [
+      String(through),
+      leaf,
+    ]);
     this.positions.advance(through);
   }
 
@@ -268,7 +282,8 @@ export class Projector {
       await this.syncSchema();
     }
     const types = [...batch.states].flatMap(([type, rows]) => this.mirror.typed(type, rows) ?? []);
-    const rest = { position: batch.lastPosition, events: batch.groups.flatMap(({ events }) => events) };
+    const { lastPosition: position, leaf } = batch;
+    const rest = { position, leaf, events: batch.groups.flatMap(({ events }) => events) };
     try {
       await session.run((client) => runSteps(client, batchSteps(types, rest)));
     } catch (error) {
@@ -331,10 +346,11 @@ export class Projector {
     };
     for (const type of schema.aggregates.keys())
       await loadType(type, { source, session, mirror: this.mirror, logger, onRows });
-    await session.query('INSERT INTO eventful_internal.cursor VALUES ($1, $2, $3)', [
+    await session.query('INSERT INTO eventful_internal.cursor VALUES ($1, $2, $3, $4)', [
       source.storeId,
       String(position),
       FORMAT,
+      await source.leafAt(position),
     ]);
     const analyzed = analyze(connection, [...schema.aggregates.keys()], logger);
     // Filling a view reads much, by a plan that should be a good one; all other reads begin at once.

@@ -95,6 +95,16 @@ test('a relation the engine answers fails when it is run', async () => {
   expect(await codeOf(`SELECT query_to_xml('SELECT * FROM eventful.tokens', true, true, '')`)).toBe('55000');
 });
 
+test('a type may be called like the index of another', async () => {
+  const event = (name: string): { name: string; fields: string[] } => ({ name, fields: [] });
+  for (const type of ['clash', 'clash_pkey', 'clash_pkey_pkey'])
+    source.define({ ...definition(type, {}), events: [event(`${type}_ev`), event(`${type}_ev_pkey`)] });
+  source.append('clash_pkey', [['c-1', {}]]);
+  await model.waitFor(source.position);
+  const { rows } = await model.query('SELECT aggregate_id FROM clash_pkey');
+  expect(rows).toEqual([{ aggregate_id: 'c-1' }]);
+});
+
 test('commits are followed; the last state of an aggregate wins', async () => {
   source.append('patient', [['p-2', { first_name: 'C' }]]);
   for (let i = 0; i < 50; i++) source.append('patient', [['p-2', { first_name: `C${i}` }]]);

@@ -56,6 +56,8 @@ export class Roles {
       await client.query('LOCK TABLE eventful_internal.role_grants IN EXCLUSIVE MODE');
       const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [user]);
       await client.query(`${rowCount === 0 ? 'CREATE' : 'ALTER'} ROLE ${user} ${attributes}`);
+      // Settings that a role was given would hold for everybody who comes as it.
+      await client.query(`ALTER ROLE ${user} RESET ALL`);
       if (reads === 'everything') {
         if (user !== READER) await client.query(`GRANT ${READER} TO ${user} WITH INHERIT TRUE, SET FALSE`);
       } else await grantAll(client, user, reads);

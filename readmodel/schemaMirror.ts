@@ -3,6 +3,7 @@ import type { AggregateDefinition, FieldDefinition, Schema, StateRow } from '../
 import { typeGroup } from './roles.js';
 import { ALL_TYPES, READER } from './bootstrap.js';
 import { EventTables } from './eventTables.js';
+import { giveWay } from './indexNames.js';
 import type { Logger } from './logger.js';
 import { createPublication, dropPublication } from './publications.js';
 import { relationColumns, relationName, STANDARD_COMMENTS, type TypeRelation } from './relations.js';
@@ -190,6 +191,7 @@ function createTable(wanted: AggregateDefinition): string {
   const relation = table(wanted.type);
   // Room in each page, so that most updates need no index entry.
   const statements = [
+    giveWay('public', wanted.type),
     `CREATE TABLE ${relation} (${columns.join(', ')}) WITH (fillfactor = 80)`,
     comment(wanted),
   ];

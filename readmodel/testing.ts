@@ -39,6 +39,12 @@ export class FakeSource implements ProjectionSource {
       batches: batched([...this.states.values()].filter((s) => s.position > position)),
     };
   }
+  /** Of a source that is never another one. */
+  leaf = 'leaf';
+
+  async leafAt(position: bigint): Promise<string> {
+    return position === 0n ? '' : `${this.leaf} ${position}`;
+  }
   async *eventsBetween(after: bigint, through: bigint): AsyncGenerator<readonly CommittedEvent[]> {
     yield this.events.filter(({ position }) => position > after && position <= through);
   }
@@ -91,7 +97,14 @@ export class FakeSource implements ProjectionSource {
     this.events.push(...events);
     const firstPosition = states[0]?.position ?? this.position;
     for (const listener of this.listeners) {
-      listener({ firstPosition, lastPosition: this.position, states, events, schema });
+      listener({
+        firstPosition,
+        lastPosition: this.position,
+        leaf: `${this.leaf} ${this.position}`,
+        states,
+        events,
+        schema,
+      });
     }
   }
 }

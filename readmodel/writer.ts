@@ -22,6 +22,8 @@ export interface TypeRows {
 /** What a batch does besides writing rows, in the same transaction. */
 export interface Rest {
   readonly position: bigint;
+  /** Of the store tree, at the position. */
+  readonly leaf: string;
   /** Those who listen are told of these. */
   readonly events: readonly CommittedEvent[];
 }
@@ -37,9 +39,12 @@ function upsertStep(rows: TypeRows): Step {
 }
 
 /** Rows, cursor and notifications in one statement: each costs PostgreSQL more than what it does here. */
-function lastStep(rows: TypeRows | null, { position, events }: Rest): Step {
+function lastStep(rows: TypeRows | null, { position, leaf, events }: Rest): Step {
   const parameters = rows === null ? [] : rowParameters(rows);
-  parameters.push((writer) => writer.int64(Number(position)));
+  parameters.push(
+    (writer) => writer.int64(Number(position)),
+    (writer) => writer.text(leaf),
+  );
   if (events.length > 0) parameters.push(...notificationArrays(events));
   return { ...statementOf(events.length > 0 ? 'notify' : 'last', rows), parameters };
 }
@@ -66,7 +71,9 @@ function statementOf(kind: Kind, rows: Omit<TypeRows, 'rows'> | null): Statement
 function lastText(kind: Kind, rows: Omit<TypeRows, 'rows'> | null): string {
   let next = rows === null ? 1 : relationColumns('state', rows).length + 1;
   const parts = rows === null ? [] : [`u AS (${upsert(rows)})`];
-  parts.push(`c AS (UPDATE eventful_internal.cursor SET position = $${next++}::bigint)`);
+  parts.push(
+    `c AS (UPDATE eventful_internal.cursor SET position = $${next++}::bigint, leaf = $${next++}::text)`,
+  );
   // A function scan keeps the order of its arrays, so notifications go out in commit order.
   const tail =
     kind === 'notify'

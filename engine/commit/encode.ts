@@ -18,6 +18,8 @@ export interface EncodedGroup {
   /** Each aggregate's new head, and its record among the entries. */
   readonly heads: readonly { readonly head: Head; readonly record: Buffer }[];
   readonly progress: Progress;
+  /** The newest of the store tree. */
+  readonly leaf: Buffer;
 }
 
 /** In slices of time: a large group takes seconds. */
@@ -31,6 +33,7 @@ export async function encodeGroupEntries(
   const entries: Entry[] = [];
   let { frontier } = before;
   let position = before.position;
+  let leaf: Buffer = Buffer.alloc(0);
   let run: Omit<LogEntry, 'position' | 'recordedAt'>[] = [];
   const endRun = (): void => {
     if (run.length > 0) entries.push(repository.positions.entry(position - run.length + 1, recordedAt, run));
@@ -40,7 +43,7 @@ export async function encodeGroupEntries(
     if (slice.isOver) await slice.next();
     addEvent(repository, staged, group.catalogue.snapshotThreshold(staged.stored.type), entries);
     const { stored, head } = staged;
-    const leaf = storeLeaf(stored, staged.leaf, frontierRoot(head.frontier));
+    leaf = storeLeaf(stored, staged.leaf, frontierRoot(head.frontier));
     frontier = appendLeaf(frontier, position, leaf, (level, index, hash) => {
       if (level % TILE_LEVELS === 0) entries.push(repository.sealed(tileKey(level, index), hash));
     });
@@ -60,7 +63,7 @@ export async function encodeGroupEntries(
     entries.push(repository.sealed(repository.index.usage(tokenId), new ByteWriter(8).u64(used).result()));
   const progress = { sequence: before.sequence + 1, position, recordedAt, frontier };
   entries.push(repository.progressEntry(progress), ...repository.dictionary.entries());
-  return { entries, heads, progress };
+  return { entries, heads, progress, leaf };
 }
 
 function addEvent(repository: Repository, staged: Staged, threshold: number, entries: Entry[]): void {

@@ -179,7 +179,12 @@ export class CommitLoop {
 
   private async persist(group: Group, recordedAt: number, durable: boolean): Promise<void> {
     const before = this.state.progress;
-    const { entries, heads, progress } = await encodeGroupEntries(this.repository, group, before, recordedAt);
+    const { entries, heads, progress, leaf } = await encodeGroupEntries(
+      this.repository,
+      group,
+      before,
+      recordedAt,
+    );
     if (groupBytes(entries) > this.log.maximumPayloadBytes) {
       for (const { stored } of group.staged) this.repository.recentEvents.forget(stored.agg);
       throw new GroupTooLarge();
@@ -205,6 +210,7 @@ export class CommitLoop {
     this.onCommit({
       firstPosition: BigInt(before.position + 1),
       lastPosition: BigInt(progress.position),
+      leaf: leaf.toString('hex'),
       states: [...group.heads.values()].filter((head) => !isInternalType(head.type)).map(toStateRow),
       events: group.staged.filter((s) => !s.internal).map(announcementOf),
       schema: group.schemaChanged ? group.catalogue.schema : null,

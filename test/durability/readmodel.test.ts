@@ -1,5 +1,5 @@
 /** The read model is disposable: killed, removed or held up, it loses nothing and holds up no append. */
-import { rmSync } from 'node:fs';
+import { cpSync, rmSync } from 'node:fs';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../harness.js';
@@ -174,4 +174,40 @@ describe('the directory removed', () => {
     expect(await sumOfVersions(client)).toBe(total);
     await client.end();
   });
+});
+
+test('a copy of the store that went on by itself leaves nothing behind', async () => {
+  const versions = async (of: TestServer): Promise<unknown[]> => {
+    const client = await of.connect(undefined, asText);
+    const { rows } = await client.query('SELECT version, n FROM account');
+    await client.end();
+    return rows;
+  };
+  const set = async (of: TestServer, n: number): Promise<void> => {
+    const client = await of.connect();
+    await client.query("INSERT INTO account EVENTS added (aggregate_id, n) VALUES ('one', $1)", [String(n)]);
+    await client.end();
+  };
+  let original = await startTestServer();
+  const client = await original.connect();
+  await client.query('CREATE AGGREGATE account (n bigint, EVENT added)');
+  await client.end();
+  await set(original, 1);
+  await original.stop();
+  const directory = `${original.directory}-copy`;
+  cpSync(original.directory, directory, { recursive: true });
+  try {
+    original = await startTestServer({ reopen: original });
+    await set(original, 2);
+    await original.stop();
+    const copy = await startTestServer({ reopen: { directory, keys: original.keys } });
+    await set(copy, 3);
+    expect(await versions(copy)).toEqual([{ version: '2', n: '3' }]);
+    await copy.stop();
+    original = await startTestServer({ reopen: original });
+    expect(await versions(original)).toEqual([{ version: '2', n: '2' }]);
+  } finally {
+    await original.destroy();
+    rmSync(directory, { recursive: true, force: true });
+  }
 });
