@@ -1,7 +1,17 @@
 /** The commands as they are typed: the bin, in processes of its own, on a store in a temporary directory. */
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -147,6 +157,15 @@ describe('eventful', () => {
     expect(started).toMatchObject({ code: 0, stderr: expect.stringContaining(`port=${port}`) });
     expect(await ask(offline.stdout, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
 
+    // A copy of the directory holds a copy of server.pid.
+    const copy = join(parent, 'copy');
+    mkdirSync(copy);
+    for (const name of ['server.pid', 'keyring.json', 'config.toml'])
+      copyFileSync(join(directory, name), join(copy, name));
+    const stopped = await eventful(['stop'], { ...keys, EVENTFUL_DATA_DIR: copy });
+    expect(stopped).toMatchObject({ code: 1, stderr: expect.stringContaining('no server') });
+    expect(await ask(offline.stdout, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+
     const again = await eventful(['start', '--daemon']);
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('already') });
     expect(await eventful(['destroy', '--yes'])).toMatchObject({ code: 1 });
@@ -186,7 +205,16 @@ describe('eventful', () => {
     const { pid } = JSON.parse(readFileSync(join(directory, 'server.pid'), 'utf8')) as { pid: number };
     const wrong = await eventful(['restart'], { ...keys, EVENTFUL_MASTER_KEY: key() });
     expect(wrong).toMatchObject({ code: 1 });
+    const config = readFileSync(join(directory, 'config.toml'), 'utf8');
+    writeFileSync(join(directory, 'config.toml'), config.replace('port =', 'prt ='));
+    const mistyped = await eventful(['restart']);
+    expect(mistyped).toMatchObject({ code: 1, stderr: expect.stringContaining('server.prt') });
+    writeFileSync(join(directory, 'config.toml'), config);
+    // Would let a debugger in, by what Node does by itself.
+    process.kill(pid, 'SIGUSR1');
+    await new Promise((resolve) => setTimeout(resolve, 200));
     process.kill(pid, 0);
+    expect(readFileSync(join(directory, 'server.log'), 'utf8')).not.toContain('Debugger');
     expect(await eventful(['restart'])).toMatchObject({ code: 0 });
     const now = JSON.parse(readFileSync(join(directory, 'server.pid'), 'utf8')) as { pid: number };
     expect(now.pid).not.toBe(pid);
@@ -200,9 +228,21 @@ describe('eventful', () => {
     expect(existsSync(join(directory, 'server.pid'))).toBe(false);
     expect(await eventful(['stop'])).toMatchObject({ code: 1, stderr: expect.stringContaining('no server') });
     // A server that was killed leaves its file; the number may belong to somebody else by now.
-    const stale = { pid: process.pid, host: '127.0.0.1', port, socket: null, started: '1' };
+    const { dev, ino } = statSync(directory);
+    const where = { host: '127.0.0.1', port, socket: null, directory: `${dev}:${ino}` };
+    const stale = { pid: process.pid, started: '1', ...where };
     writeFileSync(join(directory, 'server.pid'), JSON.stringify(stale));
     expect(await eventful(['stop'])).toMatchObject({ code: 1, stderr: expect.stringContaining('no server') });
+  });
+
+  it('ends cleanly when its terminal is gone, and is restarted where nothing runs', async () => {
+    expect(await eventful(['restart'])).toMatchObject({ code: 0 });
+    const { pid } = JSON.parse(readFileSync(join(directory, 'server.pid'), 'utf8')) as { pid: number };
+    process.kill(pid, 'SIGHUP');
+    await expect.poll(() => existsSync(join(directory, 'server.pid')), { timeout: 20_000 }).toBe(false);
+    expect(readFileSync(join(directory, 'server.log'), 'utf8').trimEnd().split('\n').at(-1)).toContain(
+      'stopped',
+    );
   });
 
   it('tells why the server in the background did not start', async () => {
@@ -219,6 +259,7 @@ describe('eventful', () => {
     writeFileSync(foreign, 'mine');
     expect(await eventful(['destroy', '--yes'])).toMatchObject({ code: 0 });
     expect(existsSync(join(directory, 'keyring.json'))).toBe(false);
+    expect(readdirSync(directory)).toEqual(['notes.txt']);
     expect(readFileSync(foreign, 'utf8')).toBe('mine');
     const refused = await eventful(['config']);
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('is not empty') });

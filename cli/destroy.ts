@@ -33,10 +33,10 @@ async function destroy({ dataDir, yes }: DestroyOptions): Promise<void> {
     });
   if (yes !== true) await confirm(dataDir);
   const { readModelDirectory } = readSettings(dataDir);
-  await removeReadModel(
-    storeId,
-    readModelDirectory === null ? undefined : resolveSetting(dataDir, readModelDirectory),
-  );
+  if (readModelDirectory !== null)
+    await removeReadModel(storeId, resolveSetting(dataDir, readModelDirectory));
+  // Where it was before it was given a directory, and where a copy of the store may have left one.
+  await removeReadModel(storeId);
   // The keyring goes last: until then it is a store, and the command can be given again.
   const names = readdirSync(dataDir).filter(isOurs);
   names.sort((left, right) => Number(left === 'keyring.json') - Number(right === 'keyring.json'));

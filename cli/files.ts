@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CommandError } from './report.js';
 
 const OURS =
-  /^(keyring\.json|checkpoint(\..+)?|log|store|tls|config\.toml(\.new)?|server\.(pid|log)|\.s\.PGSQL\.\d+)$/;
+  /^(keyring\.json|replication(\..+)?|checkpoint(\..+)?|log|store|tls|config\.toml(\.new)?|server\.(pid|log)|\.s\.PGSQL\.\d+)$/;
 
 /** Whether a file or directory in the data directory is part of a store. */
 export function isOurs(name: string): boolean {

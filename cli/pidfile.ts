@@ -1,5 +1,5 @@
 /** `server.pid` in the data directory: which process serves it, and where. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface ServerProcess {
@@ -10,6 +10,8 @@ export interface ServerProcess {
   readonly socket: string | null;
   /** Tells a process from a later one with the same number; null where the system does not say. */
   readonly started: string | null;
+  /** Which directory it serves: a copy of it holds a copy of this file. */
+  readonly directory: string;
 }
 
 function pidfilePath(dataDirectory: string): string {
@@ -49,9 +51,19 @@ export function isAlive({ pid, started }: Pick<ServerProcess, 'pid' | 'started'>
   return started === null || now === null || started === now;
 }
 
+/** A directory however it is called: it may be moved while it is served. */
+function identityOf(directory: string): string {
+  const { dev, ino } = statSync(directory);
+  return `${dev}:${ino}`;
+}
+
 /** Writes the file for this process. */
-export function writePidfile(dataDirectory: string, where: Omit<ServerProcess, 'pid' | 'started'>): void {
-  const info: ServerProcess = { pid: process.pid, ...where, started: startOf(process.pid) };
+export function writePidfile(
+  dataDirectory: string,
+  where: Omit<ServerProcess, 'pid' | 'started' | 'directory'>,
+): void {
+  const started = startOf(process.pid);
+  const info: ServerProcess = { pid: process.pid, ...where, started, directory: identityOf(dataDirectory) };
   const path = pidfilePath(dataDirectory);
   // Removed first: the mode applies only to a file that is made.
   rmSync(path, { force: true });
@@ -65,11 +77,21 @@ export function removePidfile(dataDirectory: string): void {
 
 function readPidfile(dataDirectory: string): ServerProcess | null {
   try {
-    const { pid, host, port, socket, started } = JSON.parse(
+    const { pid, host, port, socket, started, directory } = JSON.parse(
       readFileSync(pidfilePath(dataDirectory), 'utf8'),
     ) as Partial<ServerProcess>;
     if (!Number.isInteger(pid) || Number(pid) <= 0 || typeof port !== 'number') return null;
-    return { pid: Number(pid), host: host ?? '', port, socket: socket ?? null, started: started ?? null };
+    const own = identityOf(dataDirectory);
+    // Of the directory that this one was copied from.
+    if (directory !== own) return null;
+    return {
+      pid: Number(pid),
+      host: host ?? '',
+      port,
+      socket: socket ?? null,
+      started: started ?? null,
+      directory,
+    };
   } catch {
     return null;
   }

@@ -7,7 +7,7 @@ import { defaultSessionThreads } from '../server/sessionThreads.js';
 import { readTlsPair } from './certificate.js';
 import type { Endpoint } from './connect.js';
 import { removePidfile, writePidfile } from './pidfile.js';
-import { DEFAULT_SETTINGS, resolveSetting, type Settings } from './settings.js';
+import { DEFAULT_SETTINGS, readSettings, resolveSetting, type Settings } from './settings.js';
 
 /** A Unix socket's path may have 103 bytes on macOS, 107 on Linux; the server takes 100. */
 const SOCKET_PATH_MAX = 100;
@@ -37,6 +37,12 @@ export function rootCertificate(dataDir: string, settings: Settings): string | n
   return settings.tlsCert === DEFAULT_SETTINGS.tlsCert ? resolveSetting(dataDir, settings.tlsCert) : null;
 }
 
+/** @throws DatabaseError or CommandError for settings or a certificate that no server could start with */
+export function requireStartable(dataDir: string): void {
+  const { tlsCert, tlsKey } = readSettings(dataDir);
+  readTlsPair(resolveSetting(dataDir, tlsCert), resolveSetting(dataDir, tlsKey));
+}
+
 async function start({ dataDir, keys, settings, logger }: ServeOptions): Promise<RunningServer> {
   const { readModelDirectory } = settings;
   return startServer({
@@ -59,13 +65,19 @@ async function start({ dataDir, keys, settings, logger }: ServeOptions): Promise
   });
 }
 
-/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/**
+ * Resolves at the first SIGINT, SIGTERM, or SIGHUP (the terminal is gone); a second one ends the process at once. What Node
+ * would do at SIGUSR1, to let any debugger in, must not happen to a process that holds the keys.
+ */
 export function untilSignal(): Promise<NodeJS.Signals> {
+  for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
   return new Promise((resolve) => {
     let first = true;
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => {
-        if (!first) process.exit(signal === 'SIGINT' ? 130 : 143);
+        if (!first) process.exit(EXIT_CODES[signal]);
         first = false;
         resolve(signal);
       });
@@ -74,7 +86,7 @@ export function untilSignal(): Promise<NodeJS.Signals> {
 }
 
 /**
- * Serves until SIGINT or SIGTERM, then stops cleanly.
+ * Serves until SIGINT, SIGTERM or SIGHUP, then stops cleanly.
  * @throws DatabaseError when the server cannot start
  */
 export async function serve(options: ServeOptions, onReady: (ready: Ready) => void): Promise<void> {

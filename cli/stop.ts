@@ -7,6 +7,7 @@ import { optionsOf, type GlobalOptions } from './options.js';
 import { isAlive, runningServer } from './pidfile.js';
 import { CommandError, say } from './report.js';
 import { requireKeys } from './secrets.js';
+import { requireStartable } from './serve.js';
 import { startInBackground, startOptions, type StartOptions } from './start.js';
 
 const PATIENCE_MS = 30_000;
@@ -26,9 +27,11 @@ export function restartCommand(program: Command): void {
     .action(async (_: unknown, command: Command) => {
       const options = optionsOf<StartOptions>(command);
       const keys = requireKeys(options);
-      // With a wrong key there would be nothing to start after the stop.
+      // With a wrong key, or settings that cannot be read, there would be nothing to start after the stop.
       openKeyring(options.dataDir, keys);
-      await stop(options.dataDir);
+      requireStartable(options.dataDir);
+      // After a crash there is nothing to stop.
+      if (runningServer(options.dataDir) !== null) await stop(options.dataDir);
       await startInBackground(options, keys);
     });
 }

@@ -24,6 +24,16 @@ export class DatabaseError extends Error {
     this.hint = details.hint;
     this.position = details.position;
   }
+
+  /** The same error, whose detail begins by saying where in what was given the fault is. */
+  located(where: string): DatabaseError {
+    const { sqlstate, message, detail, hint, position } = this;
+    return new DatabaseError(sqlstate, message, {
+      detail: detail === undefined ? where : `${where} ${detail}`,
+      ...(hint === undefined ? {} : { hint }),
+      ...(position === undefined ? {} : { position }),
+    });
+  }
 }
 
 /** The SQLSTATEs we raise ourselves, by PostgreSQL's condition names (appendix A of its manual). */

@@ -138,7 +138,7 @@ export class Connection {
     this.working = true;
     try {
       for (let frame = this.next(); frame !== null; frame = this.next()) {
-        const pending = this.handle(frame) ?? this.output.backlog;
+        const pending = this.handle(frame) ?? this.backlog;
         if (pending !== null) {
           void this.workAfter(pending);
           return;
@@ -156,7 +156,7 @@ export class Connection {
     try {
       if ((await pending) === false) this.destroy();
       this.services.busyPoll.answered(this);
-      const { backlog } = this.output;
+      const { backlog } = this;
       if (backlog !== null) await backlog;
     } catch (error) {
       this.fatal(error);
@@ -164,6 +164,12 @@ export class Connection {
     this.readOn(PIPELINE_BYTES);
     this.working = false;
     this.work();
+  }
+
+  /** Resolves once what waits for the client, or for the read model, has become less. */
+  private get backlog(): Promise<void> | null {
+    const { session } = this;
+    return this.output.backlog ?? (session instanceof Session ? session.backlog : null);
   }
 
   /** Reads from the client again once no more than `most` bytes of requests wait. */
@@ -302,17 +308,7 @@ export class Connection {
       (error) => logger.error({ err: error }, 'unforeseen error'),
       (error) => this.fatal(error),
     );
-    this.beginUnlessClosed(session, identity.actor, reported);
-  }
-
-  /** The client may have left meanwhile: then nothing it sent is run. */
-  private beginUnlessClosed(
-    session: Session | ReplicationSession,
-    actor: string,
-    reported: ReadonlyMap<string, string>,
-  ): void {
-    if (this.phase === 'closed') session.close();
-    else this.begin(session, actor, reported);
+    this.begin(session, identity.actor, reported);
   }
 
   private async startReplication(identity: Identity, settings: ReadonlyMap<string, string>): Promise<void> {
@@ -324,16 +320,20 @@ export class Connection {
       this.output,
       onFatal,
     );
-    this.beginUnlessClosed(session, identity.actor, reported);
+    this.begin(session, identity.actor, reported);
   }
 
-  /** The password was right: greets the client. */
+  /** The password was right: greets the client, unless it has left meanwhile. Then nothing it sent is run. */
   private begin(
     session: Session | ReplicationSession,
     actor: string,
     reported: ReadonlyMap<string, string>,
   ): void {
     clearTimeout(this.timer);
+    if (this.phase === 'closed') {
+      session.close();
+      return;
+    }
     this.session = session;
     this.phase = 'session';
     this.reader.mode = 'normal';

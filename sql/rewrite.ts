@@ -89,8 +89,27 @@ function json(source: RowSource): string {
 }
 
 function recordset(source: RowSource, columns: readonly ResultColumn[], alias: string): string {
-  const list = columns.map(({ name, type }) => `${quoteName(name)} ${type}`).join(', ');
-  return `json_to_recordset(${json(source)}) AS ${quoteName(alias)}(${list})`;
+  return jsonRows(json(source), columns, alias);
+}
+
+/**
+ * Rows from an array of JSON objects, as an item of FROM. Columns of JSON types come as text: as JSON, the value null would be
+ * no value.
+ * @param source an expression of type json
+ */
+export function jsonRows(source: string, columns: readonly ResultColumn[], alias: string): string {
+  const isJson = (type: string): boolean => type === 'json' || type === 'jsonb';
+  const name = quoteName(alias);
+  const list = columns.map(
+    (column) => `${quoteName(column.name)} ${isJson(column.type) ? 'text' : column.type}`,
+  );
+  const rows = `json_to_recordset(${source}) AS ${name}(${list.join(', ')})`;
+  if (!columns.some(({ type }) => isJson(type))) return rows;
+  const shown = columns.map((column) => {
+    const value = `${name}.${quoteName(column.name)}`;
+    return isJson(column.type) ? `${value}::${column.type} AS ${quoteName(column.name)}` : value;
+  });
+  return `(SELECT ${shown.join(', ')} FROM ${rows}) AS ${name}`;
 }
 
 /** COALESCE of one value is that value; without it, clients would be told that the columns are those of the table. */

@@ -123,7 +123,11 @@ export class CommitLoop {
     while (this.waiting.length > 0) {
       const batch = this.take();
       largest = Math.max(largest, batch.length);
-      await this.commitOrSplit(batch);
+      try {
+        await this.commit(batch);
+      } catch (error) {
+        await this.refuse(batch, error);
+      }
     }
     this.running = null;
     // Whoever comes in this very turn of the event loop is not alone.
@@ -131,14 +135,13 @@ export class CommitLoop {
   }
 
   /** Requests that together are too large for one group go each by itself. */
-  private async commitOrSplit(batch: readonly Waiting[]): Promise<void> {
-    try {
-      await this.commit(batch);
-    } catch (error) {
-      if (error instanceof GroupTooLarge && batch.length > 1)
-        for (const request of batch) await this.commitOrSplit([request]);
-      else for (const { reject } of batch) reject(error);
+  private async refuse(batch: readonly Waiting[], error: unknown): Promise<void> {
+    if (!(error instanceof GroupTooLarge) || batch.length === 1) {
+      for (const { reject } of batch) reject(error);
+      return;
     }
+    for (const request of batch)
+      await this.commit([request]).catch((reason: unknown) => request.reject(reason));
   }
 
   private take(): Waiting[] {

@@ -291,3 +291,15 @@ describe('checkpoints', () => {
     await expect(verifyCheckpoint(signed('another'), key)).rejects.toBeInstanceOf(ProofError);
   });
 });
+
+test.each([
+  ['nothing', () => ({})],
+  ['its text', (proof: EventProof) => JSON.stringify(proof)],
+  ['no event', (proof: EventProof) => ({ ...proof, event: undefined })],
+  ['no path', (proof: EventProof) => ({ ...proof, storeProof: undefined })],
+  ['a number for a checkpoint', (proof: EventProof) => ({ ...proof, checkpoint: 42 })],
+])('%s is no proof, and said to be none', async (_, made) => {
+  const { proof } = await engine.prove('patient', idOf(1), 1n);
+  await expect(verifyEventProof(made(proof) as EventProof, key)).rejects.toBeInstanceOf(ProofError);
+  await verifyEventProof(proof, key);
+});

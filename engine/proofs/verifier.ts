@@ -115,7 +115,22 @@ function parseNote(note: string): {
  * @param verifierKey `origin+hash+base64key` as printed by `CALL checkpoint()` (C2SP signed-note verifier key)
  * @throws ProofError when it does not hold
  */
-export async function verifyCheckpoint(note: string, verifierKey: string): Promise<VerifiedCheckpoint> {
+export function verifyCheckpoint(note: string, verifierKey: string): Promise<VerifiedCheckpoint> {
+  return wellFormed(() => checkCheckpoint(note, verifierKey));
+}
+
+/** What was given is JSON that somebody else has made: a member that is missing is an answer, not a fault of ours. */
+async function wellFormed<T>(check: () => Promise<T>): Promise<T> {
+  try {
+    return await check();
+  } catch (error) {
+    throw error instanceof TypeError || error instanceof RangeError
+      ? new ProofError('the proof is malformed')
+      : error;
+  }
+}
+
+async function checkCheckpoint(note: string, verifierKey: string): Promise<VerifiedCheckpoint> {
   const parts = /^([^+\s]+)\+([0-9a-f]{8})\+(.+)$/.exec(verifierKey);
   if (parts === null) throw new ProofError('the verifier key is malformed');
   const [, name = '', hash = '', encoded = ''] = parts;
@@ -163,8 +178,12 @@ export function eventLeafHash(event: EventProof['event']): Uint8Array {
  * Checks that the event, with every byte as given, is in the store whose checkpoint it comes with.
  * @throws ProofError when that is not shown
  */
-export async function verifyEventProof(proof: EventProof, verifierKey: string): Promise<VerifiedCheckpoint> {
-  const checkpoint = await verifyCheckpoint(proof.checkpoint, verifierKey);
+export function verifyEventProof(proof: EventProof, verifierKey: string): Promise<VerifiedCheckpoint> {
+  return wellFormed(() => checkEventProof(proof, verifierKey));
+}
+
+async function checkEventProof(proof: EventProof, verifierKey: string): Promise<VerifiedCheckpoint> {
+  const checkpoint = await checkCheckpoint(proof.checkpoint, verifierKey);
   const { event } = proof;
   if (fromHex(event.salt).length !== 32 || fromHex(event.eventId.replaceAll('-', '')).length !== 16)
     throw new ProofError('the event is malformed');

@@ -89,6 +89,15 @@ function checkText(value: string, what: string): void {
     throw new DatabaseError(SqlState.characterNotInRepertoire, `${what} is not well-formed Unicode`);
 }
 
+/** As `checkValue`, and says where the value stands. */
+function checkField(aggregateId: string, field: string, type: string, value: string): void {
+  try {
+    checkValue(type, value);
+  } catch (error) {
+    throw error instanceof DatabaseError ? error.located(`Field "${field}" of "${aggregateId}".`) : error;
+  }
+}
+
 function checkMetadata(metadata: string): void {
   if (Buffer.byteLength(metadata) > Limits.metadataBytes)
     throw new DatabaseError(
@@ -134,7 +143,7 @@ export function validateEvent(schema: Schema, event: NewEvent): readonly string[
     }
     if (value === null) continue;
     if (value.includes('\0') || !value.isWellFormed()) checkText(value, `field "${field}"`);
-    if (type !== undefined && type !== 'text') checkValue(type, value);
+    if (type !== undefined && type !== 'text') checkField(event.aggregateId, field, type, value);
   }
   if (definition.fields.length + unknown.length > Limits.fieldsPerAggregate)
     throw new DatabaseError(

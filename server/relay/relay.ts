@@ -29,6 +29,8 @@ export interface Sink {
 /** Messages that may come at any time and belong to no request. */
 export type AsyncListener = (frame: Frame) => void;
 
+/** What may wait for the read model to take it before the client is no longer read from. */
+const SENT_BYTES = 1024 * 1024;
 /** Type and length. */
 const HEADER_BYTES = 5;
 const MAX_BACKEND_MESSAGE = 300 * 1024 * 1024;
@@ -125,6 +127,19 @@ export class Relay {
     this.dirty = kind !== 'sync' && kind !== 'query';
     if (kind === 'sync') this.skipping = false;
     this.write(bytes);
+  }
+
+  /** Resolves once the read model has taken most of what was sent to it; null where it has. */
+  get backlog(): Promise<void> | null {
+    const { socket } = this;
+    if (socket.writableLength <= SENT_BYTES) return null;
+    return new Promise((resolve) => {
+      const taken = (): void => {
+        socket.off('drain', taken).off('close', taken);
+        resolve();
+      };
+      socket.on('drain', taken).on('close', taken);
+    });
   }
 
   /** Asks for everything that is due, without ending the implicit transaction. */

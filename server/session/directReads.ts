@@ -193,7 +193,8 @@ export class DirectReads {
 
   /** The row as PostgreSQL prints it; null where only PostgreSQL knows how. */
   private values(row: StateRow, { columns, isTimed }: Known): (string | null)[] | null {
-    if (isTimed && !this.state.printsIsoInUtc) return null;
+    // A SET on its way there may change how times are printed.
+    if (isTimed && (!this.state.printsIsoInUtc || this.state.openRelay?.busy === true)) return null;
     const values: (string | null)[] = [];
     for (const { name, type } of columns) {
       const own = this.ownValue(row, name);

@@ -4,7 +4,7 @@ import { relationColumns, stateColumns } from '../../sql/columns.js';
 import { rewriteRead, type RewrittenRead, type RowTable } from '../../sql/rewrite.js';
 import type { PlanNotes } from '../statements/explain/annotate.js';
 import { estimateScan, measuredScan, tableScan, type ScanReport } from '../statements/explain/scan.js';
-import { stateEncoder, relationJson, type RelationContext } from '../statements/relations.js';
+import { relationJson, stateJson, type RelationContext } from '../statements/relations.js';
 import type { Parameters } from '../statements/append.js';
 import { pastAnswers } from './past.js';
 import type { SessionState } from './state.js';
@@ -112,13 +112,11 @@ function onceEach(read: (text: string) => Promise<bigint>): (text: string) => Pr
 
 /** The JSON of the transaction's own states, for the references it overlays. */
 export function overlayRows(state: SessionState, read: ReadStatement): string[] {
-  const schema = state.transaction.schema();
   return overlaid(state, read).map(({ aggregateType }) => {
-    const encode = stateEncoder(schema, aggregateType);
     const rows = state.transaction
       .states(aggregateType)
       .filter((row) => state.access.canRead(row.aggregateType, row.aggregateId));
-    return `[${rows.map((row) => `{${encode(row)}}`).join(',')}]`;
+    return `[${rows.map((row) => `{${stateJson(row)}}`).join(',')}]`;
   });
 }
 

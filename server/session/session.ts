@@ -319,6 +319,11 @@ export class Session {
     state.output.flush();
   }
 
+  /** Resolves once the read model has taken what was relayed to it; null where it has. */
+  get backlog(): Promise<void> | null {
+    return this.state.openRelay?.backlog ?? null;
+  }
+
   cancel(): void {
     this.state.cancel();
   }

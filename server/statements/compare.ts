@@ -2,8 +2,9 @@ import type { StateRow } from '../../engine/types.js';
 import type { VerifyOptions } from '../../engine/verify/verify.js';
 import { stateColumns } from '../../sql/columns.js';
 import { quoteName } from '../../sql/names.js';
+import { jsonRows } from '../../sql/rewrite.js';
 import type { SessionEngine, SessionReadModel } from '../ports.js';
-import { stateEncoder } from './relations.js';
+import { stateJson } from './relations.js';
 
 const IDS = 10_000;
 
@@ -47,14 +48,12 @@ async function compareStates(
   }
   const schema = engine.schema();
   for (const [type, rows] of byType) {
-    const encode = stateEncoder(schema, type);
-    const json = `[${rows.map((row) => `{${encode(row)}}`).join(',')}]`;
+    const json = `[${rows.map((row) => `{${stateJson(row)}}`).join(',')}]`;
     const columns = stateColumns(type, schema);
-    const list = columns.map(({ name, type: t }) => `${quoteName(name)} ${t}`).join(', ');
     const table = `public.${quoteName(type)}`;
     // A row that has moved on since is not a difference: the fold is of an older version.
     const sql =
-      `SELECT f.aggregate_id, p.aggregate_id IS NULL AS missing FROM json_to_recordset($1::json) AS f(${list}) ` +
+      `SELECT f.aggregate_id, p.aggregate_id IS NULL AS missing FROM ${jsonRows('$1::json', columns, 'f')} ` +
       `LEFT JOIN ${table} p ON p.aggregate_id = f.aggregate_id ` +
       `WHERE p.aggregate_id IS NULL OR (p.version <= f.version AND p::text IS DISTINCT FROM ROW(f.*)::${table}::text) LIMIT 1`;
     const found = (await readModel.query(sql, [json])).rows[0] as

@@ -137,18 +137,17 @@ export async function relationJson(
     case 'state': {
       access.requireReadSome(source.aggregateType);
       const asOf = await resolveAsOf(source.asOf, context);
-      const encode = stateEncoder(context.schema, source.aggregateType);
       for await (const batch of engine.states(source.aggregateType, ids, asOf, signal, counts))
         for (const row of batch)
-          if (access.canRead(row.aggregateType, row.aggregateId)) add(`{${encode(row)}}`);
+          if (access.canRead(row.aggregateType, row.aggregateId)) add(`{${stateJson(row)}}`);
       break;
     }
     case 'history': {
       access.requireReadSome(source.aggregateType);
-      const encode = stateEncoder(context.schema, source.aggregateType);
       for await (const batch of engine.history(source.aggregateType, ids, signal, counts))
         for (const row of batch)
-          if (access.canRead(row.aggregateType, row.aggregateId)) add(`{${encode(row)},${historyPart(row)}}`);
+          if (access.canRead(row.aggregateType, row.aggregateId))
+            add(`{${stateJson(row)},${historyPart(row)}}`);
       break;
     }
     case 'events': {
@@ -180,22 +179,19 @@ export async function relationJson(
   return out.toString();
 }
 
-const RAW_JSON_TYPES = new Set(['json', 'jsonb']);
-
-/** Encodes a state's columns as the inside of a JSON object. Fields of JSON types go in as JSON, all others as text. */
-export function stateEncoder(schema: Schema, aggregateType: string): (row: StateRow) => string {
-  const fields = schema.aggregates.get(aggregateType)?.fields ?? [];
-  const raw = new Set(fields.filter((field) => RAW_JSON_TYPES.has(field.type)).map((field) => field.name));
-  return (row) =>
+/** A state's columns as the inside of a JSON object, its fields as text. */
+export function stateJson(row: StateRow): string {
+  return (
     `"aggregate_id":${JSON.stringify(row.aggregateId)},"version":${row.version},` +
     `"created_at":"${timestampText(row.createdAt)}","updated_at":"${timestampText(row.updatedAt)}",` +
-    `"archived":${row.archived}${fieldParts(row.fields, raw)}`;
+    `"archived":${row.archived}${fieldParts(row.fields)}`
+  );
 }
 
-function fieldParts(fields: Fields, raw: ReadonlySet<string>): string {
+function fieldParts(fields: Fields): string {
   let text = '';
   for (const [name, value] of Object.entries(fields)) {
-    if (value !== null) text += `,${JSON.stringify(name)}:${raw.has(name) ? value : JSON.stringify(value)}`;
+    if (value !== null) text += `,${JSON.stringify(name)}:${JSON.stringify(value)}`;
   }
   return text;
 }
@@ -205,13 +201,12 @@ function eventEncoder(schema: Schema, aggregateType: string, eventType: string):
   const aggregate = requireAggregate(schema, aggregateType);
   const columns = eventColumns({ aggregate, event: requireEventType(aggregate, eventType) });
   const fields = columns.filter(({ kind }) => kind === 'field');
-  const raw = new Set(fields.filter(({ type }) => RAW_JSON_TYPES.has(type)).map(({ name }) => name));
   const shown = new Set(fields.map(({ name }) => name));
   return (row) => {
     const own = `"aggregate_id":${JSON.stringify(row.aggregateId)},${eventPart(row)}`;
     // Past events may have carried fields that the event no longer declares.
     const payload = Object.entries(row.payload).filter(([name]) => shown.has(name));
-    return `{${own}${fieldParts(Object.fromEntries(payload), raw)}}`;
+    return `{${own}${fieldParts(Object.fromEntries(payload))}}`;
   };
 }
 

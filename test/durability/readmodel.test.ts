@@ -179,7 +179,7 @@ describe('the directory removed', () => {
 test('a copy of the store that went on by itself leaves nothing behind', async () => {
   const versions = async (of: TestServer): Promise<unknown[]> => {
     const client = await of.connect(undefined, asText);
-    const { rows } = await client.query('SELECT version, n FROM account');
+    const { rows } = await client.query<object>('SELECT version, n FROM account');
     await client.end();
     return rows;
   };
