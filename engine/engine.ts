@@ -2,6 +2,7 @@
  * The engine: everything below SQL, behind one asynchronous interface that takes and returns plain data.
  */
 import { isInternalType, isInternalTypeNumber, type Catalogue } from './catalogue.js';
+import { systemClock } from './clock.js';
 import { Checkpoints, type Checkpoint } from './checkpoint.js';
 import { ByteReader } from './codec/bytes.js';
 import { typeNumberOf, typePrefix } from './codec/keys.js';
@@ -54,17 +55,6 @@ export interface EngineParts {
   /** Told of failures in the background (checkpoints, flushes). */
   readonly onError?: (error: unknown) => void;
 }
-
-/** How far the monotonic clock may have drifted from the wall clock, which is only as fine as this. */
-const DRIFT_MS = 2;
-let clockOrigin = performance.timeOrigin;
-
-/** Wall clock in microseconds since 1970; it follows when that is set, and when the machine has slept. */
-const systemClock: Clock = () => {
-  const [wall, passed] = [Date.now(), performance.now()];
-  if (Math.abs(clockOrigin + passed - wall) > DRIFT_MS) clockOrigin = wall - passed;
-  return Math.round((clockOrigin + passed) * 1000);
-};
 
 /** No record of the store has such a key: a file cannot be passed off as one, nor one as a file. */
 function fileKey(name: string): Buffer {
@@ -344,7 +334,10 @@ export class Engine implements ProjectionSource {
   /** RFC 6962 consistency path between two sizes of the store tree, hex. */
   async proveConsistency(size1: number, size2: number): Promise<string[]> {
     if (size1 > size2 || BigInt(size2) > this.committedPosition())
-      throw new DatabaseError(SqlState.invalidParameterValue, 'the store tree has no such sizes');
+      throw new DatabaseError(SqlState.invalidParameterValue, 'the store tree has no such sizes', {
+        detail: `It has ${this.committedPosition()} entries, and was asked about ${size1} and ${size2}.`,
+        hint: 'A store that is shorter than a checkpoint you hold is older than that, or another one.',
+      });
     return (await this.tree.consistency(size1, size2)).map((hash) => Buffer.from(hash).toString('hex'));
   }
 

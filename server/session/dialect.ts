@@ -88,6 +88,8 @@ export type EncodeResult = (result: Result) => Buffer[];
 /** An append whose answer waits for the commit of its implicit transaction. */
 interface HeldAppend extends HeldAnswer {
   readonly events: number;
+  /** What its answer shows. */
+  readonly shown: Shown | false;
   readonly encode: (rows: readonly Appended[], final: boolean) => Buffer[];
 }
 
@@ -175,7 +177,9 @@ export class Dialect {
     const held = this.held;
     if (held.length === 0) return;
     this.held = [];
-    this.answer(held, await this.state.transaction.previewDeferred(), false);
+    const shows = (what: keyof Shown): boolean => held.some(({ shown }) => shown !== false && shown[what]);
+    const shown = { version: shows('version'), eventId: shows('eventId') };
+    this.answer(held, await this.state.transaction.previewDeferred(shown), false);
   }
 
   /** After an error nothing that was held is answered. */
@@ -281,7 +285,7 @@ export class Dialect {
     }
     if (state.explicit || transaction.isPreviewed) return this.addChecked(events, shown, encode);
     transaction.defer(events);
-    const held = { kind: 'held', events: events.length, encode } as const;
+    const held = { kind: 'held', events: events.length, shown, encode } as const;
     this.held.push(held);
     state.output.hold(held);
     return null;

@@ -17,7 +17,8 @@ export interface PreparedRead extends RewrittenRead {
 
 /** The state references that the transaction's own appends change. */
 export function overlaid(state: SessionState, read: ReadStatement): readonly StateReference[] {
-  return state.transaction.isPreviewed
+  // What is prepared outlives the transaction, and is not made anew when it is executed.
+  return state.transaction.isPreviewed && read.form !== 'prepare'
     ? read.stateReferences.filter((ref) => state.transaction.states(ref.aggregateType).length > 0)
     : [];
 }

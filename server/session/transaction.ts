@@ -107,12 +107,15 @@ export class Transaction {
     }
   }
 
-  /** The answers of deferred events before their commit. */
-  async previewDeferred(): Promise<Appended[]> {
+  /**
+   * The answers of deferred events before their commit.
+   * @param shown what the client is shown of any of them
+   */
+  async previewDeferred(shown: Shown): Promise<Appended[]> {
     const deferred = this.events;
     this.events = [];
     this.bytes = 0;
-    return this.add(deferred, { version: true, eventId: true });
+    return this.add(deferred, shown);
   }
 
   /** Aggregates of a type as this transaction has left them. */

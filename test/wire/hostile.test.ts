@@ -287,3 +287,31 @@ it('a transaction is bounded in bytes while it grows', async () => {
       ) ?? '';
   expect(refused).toBe('E:54000');
 }, 60_000);
+
+it('a version is pinned only where it was shown', async () => {
+  const client = await open();
+  const other = await open();
+  const pipeline = (returning: string): Buffer[] => [
+    ...[m.parse(INSERT + returning), m.bind(), m.execute()],
+    ...[m.parse('SELECT pg_sleep(0.3)'), m.bind(), m.execute(), m.sync()],
+  ];
+  const meanwhile = async (returning: string): Promise<string[]> => {
+    const running = client.run(...pipeline(returning));
+    await sleep(100);
+    await other.run(m.query(INSERT));
+    return running;
+  };
+  expect((await meanwhile('')).filter((text) => text.startsWith('E:'))).toEqual([]);
+  expect((await meanwhile(' RETURNING version')).filter((text) => text.startsWith('E:'))).toEqual([
+    'E:40001',
+  ]);
+});
+
+it('what is prepared in a transaction that has appended works behind it', async () => {
+  const client = await open();
+  const sql = "PREPARE counted AS SELECT count(*) FROM patient WHERE aggregate_id = 'nobody'";
+  await client.run(m.query(`BEGIN; ${INSERT}`));
+  expect(await client.run(m.query(sql))).toEqual(['C:PREPARE', 'Z:T']);
+  await client.run(m.query('ROLLBACK'));
+  expect(await client.run(m.query('EXECUTE counted'))).toContain('D:0');
+});
