@@ -15,7 +15,7 @@ const REASONS: readonly Reason[] = [
   {
     section: 'a',
     row: /^1 client$/,
-    why: 'nothing overlaps with one client. The sync takes the same on either side (0.15 to 0.3 ms); besides, PostgreSQL needs some 0.1 ms, and here parsing, hashing, sealing, the record of the log and the answer take two to three times that: the thread sleeps in the sync and goes on with cold caches, so that staging and encoding an event take 130 µs where they take 45 with 64 clients',
+    why: 'nothing overlaps with one client. The sync takes the same on either side (0.06 to 0.3 ms by the disk, and the quicker it is the more the rest counts); besides, PostgreSQL needs some 0.1 ms, and here parsing, hashing, sealing, the record of the log and the answer take two to three times that: the thread sleeps in the sync and goes on with cold caches, so that staging and encoding an event take 130 µs where they take 45 with 64 clients',
     next: 'fewer and larger steps between request and sync: one buffer from encoding to the log. Syncing in another thread while this one stays awake was tried and is slower',
   },
   {
