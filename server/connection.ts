@@ -168,8 +168,7 @@ export class Connection {
 
   /** Resolves once what waits for the client, or for the read model, has become less. */
   private get backlog(): Promise<void> | null {
-    const { session } = this;
-    return this.output.backlog ?? (session instanceof Session ? session.backlog : null);
+    return this.output.backlog ?? this.session?.backlog ?? null;
   }
 
   /** Reads from the client again once no more than `most` bytes of requests wait. */

@@ -51,6 +51,8 @@ interface Stream {
 }
 
 export class ReplicationSession {
+  /** It relays nothing that could wait. */
+  readonly backlog = null;
   private readonly temporary = new Set<string>();
   private stream: Stream | null = null;
   private skipping = false;
