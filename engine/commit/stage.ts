@@ -9,6 +9,7 @@ import { applyEvent } from '../fold.js';
 import { commitHash, eventLeaf, payloadText, saltOf } from '../hashes.js';
 import type { Head, StoredEvent } from '../repository.js';
 import { Limits, validateEvent } from '../schema/validate.js';
+import { checkWidth } from '../schema/width.js';
 import { VIEW_TYPE } from '../schema/views.js';
 import { appendLeaf } from '../tree.js';
 import { randomPool } from '../crypto/random.js';
@@ -235,8 +236,7 @@ class Attempt {
     };
     const leaf = eventLeaf(stored, commitOf(stored));
     const state = applyEvent(before?.state ?? {}, event.payload);
-    const fieldCount = this.catalogue.schema.aggregates.get(event.aggregateType)?.fields.length ?? 0;
-    if (fieldCount > WIDE_FIELDS) checkWidth(state);
+    checkWidth(this.catalogue.schema.aggregates.get(event.aggregateType), state);
     const head: Head = {
       agg,
       key,
@@ -292,37 +292,6 @@ function checkExpectation(event: NewEvent, before: Head | null): void {
 function sameFields(a: Fields, b: Fields): boolean {
   const names = Object.keys(a);
   return names.length === Object.keys(b).length && names.every((n) => Object.hasOwn(b, n) && a[n] === b[n]);
-}
-
-/** With fewer fields every state fits. */
-const WIDE_FIELDS = 300;
-/** Of a page of PostgreSQL (8 KB), without what a row has besides its fields. */
-const ROW_BYTES = 7950;
-/** Longer values PostgreSQL can store elsewhere; what it leaves of them, or a number takes. */
-const IN_ROW_BYTES = 24;
-const POINTER_BYTES = 20;
-/** What a value that is no text takes, its alignment included, whatever its text is. */
-const FIXED_BYTES = 8;
-
-/**
- * A row of PostgreSQL has to fit a page, so the read model could not hold every state of very many fields.
- * @throws DatabaseError 54000
- */
-function checkWidth(state: Fields): void {
-  let size = 0;
-  for (const field in state) {
-    const bytes = Buffer.byteLength(state[field] ?? '') + 1;
-    size += bytes > IN_ROW_BYTES ? POINTER_BYTES : Math.max(FIXED_BYTES, bytes);
-  }
-  if (size > ROW_BYTES)
-    throw new DatabaseError(
-      SqlState.programLimitExceeded,
-      'the aggregate would have too many fields with a value',
-      {
-        detail: `A row of its table has room for some ${Math.floor(ROW_BYTES / POINTER_BYTES)}, more where values are short.`,
-        hint: 'Put some of them together in a field of type jsonb.',
-      },
-    );
 }
 
 /** @throws DatabaseError 54000 */

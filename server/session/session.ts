@@ -283,7 +283,7 @@ export class Session {
     this.state.skipToSync = true;
   }
 
-  /** The client has been told of an error. */
+  /** What an error leaves behind, whoever tells the client of it. */
   private forget(): void {
     this.dialect.forget();
     this.state.abandon();
@@ -293,12 +293,10 @@ export class Session {
   private report(error: unknown): void {
     const { state } = this;
     if (!(error instanceof DatabaseError)) this.onUnforeseen(error);
-    this.dialect.forget();
-    state.abandon();
+    this.forget();
     state.output.write(encodeErrorResponse(asDatabaseError(error)));
     // At once, as PostgreSQL does: a client may wait for it before it sends its Sync.
     state.output.flush();
-    state.relayFailed = false;
   }
 
   private ready(): Promise<void> | null {
