@@ -8,6 +8,7 @@ import { createKeyring, openKeyring, type StoreKeys } from '../engine/index.js';
 import { parseGrant } from '../engine/tokens/grants.js';
 import { removeReadModel } from '../readmodel/index.js';
 import { startServer, type RunningServer } from '../server/index.js';
+import { placeCluster } from './clusterTemplate.js';
 
 const SILENT = {
   info: () => undefined,
@@ -59,7 +60,10 @@ const HISTORY_FROM =
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const directory = options.reopen?.directory ?? mkdtempSync(join(tmpdir(), 'eventful-test-'));
   const keys = options.reopen?.keys ?? { masterKey: randomBytes(32), dek: randomBytes(32) };
-  if (options.reopen === undefined) createKeyring(directory, keys);
+  if (options.reopen === undefined) {
+    createKeyring(directory, keys);
+    placeCluster(openKeyring(directory, keys).storeId.toString('hex'));
+  }
   const historyFrom = options.historyFrom ?? HISTORY_FROM;
   const server = await startServer({
     directory,
