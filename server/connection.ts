@@ -9,8 +9,10 @@ import { TLSSocket, type SecureContext } from 'node:tls';
 import { DatabaseError, SqlState } from '../engine/errors.js';
 import type { Identity } from '../engine/tokens/identity.js';
 import type { Logger } from '../readmodel/index.js';
+import { requireLoopback, requireRoom, wantedReplication } from './admission.js';
 import type { BusyPoll } from './busyPoll.js';
 import { readClient } from './clientSocket.js';
+import type { Arrival } from './host.js';
 import {
   encodeAuthenticationCleartextPassword,
   encodeAuthenticationOk,
@@ -34,9 +36,6 @@ import { SessionState, type SessionServices } from './session/state.js';
 
 /** Bytes of requests that may wait while one runs; then the client is no longer read from. */
 const PIPELINE_BYTES = 1024 * 1024;
-const DATABASE = 'eventful';
-/** What tools connect to when they only want to list databases (psql -l, pgAdmin); here it leads to the same place. */
-const MAINTENANCE_DATABASE = 'postgres';
 /** Startup parameters that are not settings. */
 const NOT_SETTINGS = new Set(['user', 'database', 'replication', 'client_encoding']);
 /** Protocol 3.2 is the newest we speak. */
@@ -72,10 +71,7 @@ export class Connection {
 
   constructor(
     accepted: Socket,
-    /** What the client knows as its backend's process id. */
-    readonly id: number,
-    /** A Unix socket: as private as TLS. */
-    private readonly isLocal: boolean,
+    private readonly arrival: Arrival,
     private readonly services: ConnectionServices,
     private readonly onClose: () => void,
   ) {
@@ -117,7 +113,7 @@ export class Connection {
     if (this.phase === 'closed') return;
     if (this.firstChunk) {
       this.firstChunk = false;
-      if (looksLikeTls(chunk) && this.services.secureContext !== null && !this.isLocal) {
+      if (looksLikeTls(chunk) && this.services.secureContext !== null && !this.arrival.isLocal) {
         this.startTls(this.services.secureContext, chunk);
         return;
       }
@@ -229,7 +225,7 @@ export class Connection {
   private answerSslRequest(): void {
     this.refuseBuffered();
     const { secureContext } = this.services;
-    if (secureContext === null || this.isLocal || this.encrypted) {
+    if (secureContext === null || this.arrival.isLocal || this.encrypted) {
       this.socket.write('N');
       return;
     }
@@ -256,15 +252,7 @@ export class Connection {
   }
 
   private beginStartup(packet: StartupMessage): void {
-    const database = packet.parameters.get('database') ?? packet.parameters.get('user') ?? '';
-    this.replication = wantsReplication(packet.parameters.get('replication') ?? 'false');
-    if (database !== DATABASE && database !== MAINTENANCE_DATABASE)
-      throw new DatabaseError(SqlState.invalidCatalogName, `database "${database}" does not exist`, {
-        hint: `The database of every EventfulDB server is called "${DATABASE}".`,
-      });
-    const encoding = packet.parameters.get('client_encoding') ?? 'UTF8';
-    if (!/^'?(utf-?8|unicode|sql_ascii)'?$/i.test(encoding))
-      throw new DatabaseError(SqlState.featureNotSupported, 'client_encoding must be UTF8');
+    this.replication = wantedReplication(packet.parameters);
     const unknown = [...packet.extensions.keys()];
     if (packet.minor > NEWEST_MINOR || unknown.length > 0)
       this.output.write(encodeNegotiateProtocolVersion(Math.min(packet.minor, NEWEST_MINOR), unknown));
@@ -272,10 +260,7 @@ export class Connection {
     this.startup = packet;
     this.phase = 'password';
     this.reader.mode = 'authentication';
-    if (!this.encrypted && !this.isLocal && !isLoopback(this.socket.remoteAddress))
-      throw new DatabaseError(SqlState.invalidAuthorization, 'the connection is not encrypted', {
-        hint: 'Connect with sslmode=require.',
-      });
+    if (!this.encrypted && !this.arrival.isLocal) requireLoopback(this.socket.remoteAddress);
     this.output.write(encodeAuthenticationCleartextPassword());
     this.output.flush();
   }
@@ -284,6 +269,7 @@ export class Connection {
     const { password } = decodePassword(frame.body);
     const { engine, logger } = this.services;
     const identity = await engine.tokens.authenticate(password);
+    requireRoom(this.arrival, identity);
     const parameters = this.startup?.parameters ?? new Map<string, string>();
     const settings = new Map([...parameters].filter(([name]) => !NOT_SETTINGS.has(name)));
     if (this.replication) {
@@ -342,13 +328,13 @@ export class Connection {
       // Which role of the read model stands behind the session is nobody's business.
       output.write(encodeParameterStatus({ name, value: name === 'session_authorization' ? actor : value }));
     output.write(
-      encodeBackendKeyData({ processId: this.id, secret: this.secret.subarray(0, this.keyBytes) }),
+      encodeBackendKeyData({ processId: this.arrival.id, secret: this.secret.subarray(0, this.keyBytes) }),
     );
     output.write(encodeReadyForQuery('I'));
     output.flush();
     const user = startup?.parameters.get('user');
     this.services.logger.info(
-      { connection: this.id, user, actor, ...(this.replication ? { replication: true } : {}) },
+      { connection: this.arrival.id, user, actor, ...(this.replication ? { replication: true } : {}) },
       'connected',
     );
   }
@@ -378,19 +364,4 @@ export class Connection {
     this.session?.close();
     this.onClose();
   }
-}
-
-/** `database`, or a boolean; true asks for physical replication. */
-function wantsReplication(value: string): boolean {
-  if (value === 'database') return true;
-  if (/^(false|off|no|0|f|n)$/i.test(value)) return false;
-  if (!/^(true|on|yes|1|t|y)$/i.test(value))
-    throw new DatabaseError(SqlState.invalidParameterValue, 'invalid value for parameter "replication"');
-  throw new DatabaseError(SqlState.featureNotSupported, 'physical replication is not supported', {
-    hint: 'Connect with replication=database for logical replication.',
-  });
-}
-
-function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address);
 }

@@ -11,11 +11,20 @@ import { Greeting } from './relay/greeting.js';
 import { RelayPool, type Places } from './relay/pool.js';
 import { SharedReaders } from './relay/sharedReaders.js';
 
+/** What the listener knows of a connection. */
+export interface Arrival {
+  /** What the client knows as its backend's process id; unique in the server. */
+  readonly id: number;
+  /** A Unix socket: as private as TLS. */
+  readonly isLocal: boolean;
+  /** As many as may are there already: only an administrator gets in. */
+  readonly isBeyondLimit: boolean;
+}
+
 export interface SessionHost {
   /** Sockets are to come paused, because another thread reads them. */
   readonly wantsPaused: boolean;
-  /** @param id what the client knows as its backend's process id; unique in the server */
-  serve(socket: Socket, id: number, isLocal: boolean, onClose: () => void): void;
+  serve(socket: Socket, arrival: Arrival, onClose: () => void): void;
   /** Cancels what the session runs that the request means, if its secret is right. */
   cancel(request: CancelRequest): void;
   /** Says goodbye to everybody. */
@@ -72,12 +81,12 @@ export class LocalHost implements SessionHost {
     };
   }
 
-  serve(socket: Socket, id: number, isLocal: boolean, onClose: () => void): void {
-    const connection = new Connection(socket, id, isLocal, this.services, () => {
-      this.connections.delete(id);
+  serve(socket: Socket, arrival: Arrival, onClose: () => void): void {
+    const connection = new Connection(socket, arrival, this.services, () => {
+      this.connections.delete(arrival.id);
       onClose();
     });
-    this.connections.set(id, connection);
+    this.connections.set(arrival.id, connection);
   }
 
   cancel({ processId, secret }: CancelRequest): void {

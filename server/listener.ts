@@ -5,8 +5,12 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseError, SqlState } from '../engine/errors.js';
 import type { Logger } from '../readmodel/index.js';
+import { tooManyConnections } from './admission.js';
 import type { SessionHost } from './host.js';
 import { encodeErrorResponse } from './protocol/backend/error.js';
+
+/** Connections beyond the limit that are heard: administrators get in, requests to cancel are carried out. */
+const HEARD_BEYOND = 16;
 
 export interface ListenOptions {
   readonly sessions: SessionHost;
@@ -79,17 +83,17 @@ export class Listener {
 
   private accept(socket: Socket, isLocal: boolean): void {
     socket.on('error', () => undefined);
-    if (this.connections.size >= this.options.maxConnections) {
-      const error = new DatabaseError(SqlState.tooManyConnections, 'sorry, too many clients already');
+    const beyond = this.connections.size - this.options.maxConnections;
+    if (beyond >= HEARD_BEYOND) {
       socket.resume();
-      socket.end(encodeErrorResponse(error, 'FATAL'));
+      socket.end(encodeErrorResponse(tooManyConnections(), 'FATAL'));
       // A client that does not close its side is not waited for.
       setTimeout(() => socket.destroy(), 1000).unref();
       return;
     }
     const id = this.newId();
     this.connections.add(id);
-    this.options.sessions.serve(socket, id, isLocal, () => {
+    this.options.sessions.serve(socket, { id, isLocal, isBeyondLimit: beyond >= 0 }, () => {
       this.connections.delete(id);
       if (this.connections.size === 0) this.lastClosed();
     });

@@ -1,7 +1,7 @@
 /** What the engine's thread and a session thread say to each other. Calls and their answers go in bundles, one per turn. */
 import type { MessagePort } from 'node:worker_threads';
 import type { Schema } from '../../engine/types.js';
-import type { TlsPair } from '../host.js';
+import type { Arrival, TlsPair } from '../host.js';
 import type { PlainError } from './errors.js';
 import type { StatesMemory } from './sharedStates.js';
 
@@ -26,7 +26,7 @@ export interface Cancel {
 
 export type ToThread =
   | { readonly kind: 'replies'; readonly replies: readonly Reply[] }
-  | { readonly kind: 'connection'; readonly id: number; readonly fd: number; readonly isLocal: boolean }
+  | { readonly kind: 'connection'; readonly arrival: Arrival; readonly fd: number }
   | Cancel
   /** PostgreSQL of the read model is down. */
   | { readonly kind: 'down' }

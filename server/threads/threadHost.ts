@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { Engine } from '../../engine/engine.js';
 import type { Logger, ReadModel } from '../../readmodel/index.js';
-import type { SessionHost, TlsPair } from '../host.js';
+import type { Arrival, SessionHost, TlsPair } from '../host.js';
 import type { SessionReplication } from '../ports.js';
 import { encodeErrorResponse } from '../protocol/backend/error.js';
 import type { CancelRequest } from '../protocol/startup.js';
@@ -94,7 +94,7 @@ export class ThreadHost implements SessionHost {
     return this.returned.size;
   }
 
-  serve(socket: Socket, id: number, isLocal: boolean, onClose: () => void): void {
+  serve(socket: Socket, arrival: Arrival, onClose: () => void): void {
     const thread = this.leastBusy();
     const lent = lend(socket);
     if (thread === null || lent === null) {
@@ -105,8 +105,8 @@ export class ThreadHost implements SessionHost {
       onClose();
       return;
     }
-    thread.connections.set(id, { lent, onClose });
-    thread.send({ kind: 'connection', id, fd: lent.fd, isLocal });
+    thread.connections.set(arrival.id, { lent, onClose });
+    thread.send({ kind: 'connection', arrival, fd: lent.fd });
   }
 
   cancel({ processId, secret }: CancelRequest): void {

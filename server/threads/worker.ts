@@ -49,10 +49,10 @@ function serve(data: ThreadData): (message: ToThread) => void {
         client.receive(message.replies);
         return;
       case 'connection': {
-        const { id, fd, isLocal } = message;
+        const { arrival, fd } = message;
         const socket = new Socket({ fd, readable: true, writable: true });
         socket.on('error', () => undefined);
-        host.serve(socket, id, isLocal, () => send({ kind: 'closed', id }));
+        host.serve(socket, arrival, () => send({ kind: 'closed', id: arrival.id }));
         return;
       }
       case 'cancel':

@@ -4,6 +4,7 @@ import { generate } from 'selfsigned';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeCancelRequest, encodeSslRequest, GSSENC_REQUEST_CODE } from '../../server/protocol/startup.js';
 import { startTestServer, type TestServer } from '../harness.js';
+import { psql } from '../golden/psql.js';
 import { answerTo, m, openSocket, RawClient, startupPacket, stateIn } from './raw.js';
 
 let plain: TestServer;
@@ -24,6 +25,15 @@ function gssencRequest(): Buffer {
   packet.writeUInt32BE(8, 0);
   packet.writeUInt32BE(GSSENC_REQUEST_CODE, 4);
   return packet;
+}
+
+async function getsIn(server: TestServer, token: string): Promise<boolean> {
+  try {
+    await (await server.connect(token)).end();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 describe('encryption', () => {
@@ -75,6 +85,46 @@ describe('encryption', () => {
       const answer = await answerTo(server.port, smuggled, true);
       expect(stateIn(answer)).toBe('08P01');
     }
+  });
+});
+
+describe('when as many are connected as may be', () => {
+  it('others are told 53300 as PostgreSQL tells it, encrypted or not; administrators and cancel requests get through', async () => {
+    const { cert, private: key } = await generate([{ name: 'commonName', value: 'localhost' }]);
+    const server = await startTestServer({ tls: { cert, key }, maxConnections: 2 });
+    const reader = await server.tokenFor(['read:*:*']);
+    const one = await server.connect(reader);
+    const two = await RawClient.ready(server.port, reader);
+    for (const ssl of [false, { rejectUnauthorized: false }])
+      await expect(server.connect(reader, { ssl })).rejects.toMatchObject({
+        code: '53300',
+        message: 'sorry, too many clients already',
+      });
+    const said = await psql({ port: server.port, token: reader }, 'SELECT 1', [], { PGSSLMODE: 'require' });
+    expect(said).toContain('FATAL:  sorry, too many clients already');
+    two.send(m.query('SELECT pg_sleep(30)'));
+    const { processId, secret } = two.key ?? { processId: 0, secret: Buffer.alloc(4) };
+    const request = encodeCancelRequest(processId, secret);
+    // The statement may not have begun when the first one comes.
+    const asking = setInterval(() => void openSocket(server.port).then((socket) => socket.end(request)), 200);
+    expect(stateIn((await two.until('E')).at(-1)?.raw ?? Buffer.alloc(0))).toBe('57014');
+    clearInterval(asking);
+    const admin = await server.connect();
+    expect((await admin.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    await one.end();
+    await admin.end();
+    two.close();
+    await expect.poll(() => getsIn(server, reader)).toBe(true);
+    await server.destroy();
+  });
+
+  it('beyond those that are heard every one is told at once', async () => {
+    const server = await startTestServer({ maxConnections: 1 });
+    const waiting = await Promise.all(Array.from({ length: 17 }, () => openSocket(server.port)));
+    await expect(server.connect()).rejects.toMatchObject({ code: '53300' });
+    for (const socket of waiting) socket.destroy();
+    await expect.poll(() => getsIn(server, server.token)).toBe(true);
+    await server.destroy();
   });
 });
 
