@@ -210,6 +210,32 @@ describe('power failures', () => {
     seed: fc.integer({ min: 1 }),
   });
 
+  test('where a chain that begins anew behind a lost record is lost itself, nothing is missed', async () => {
+    const files = new PowerlessFiles();
+    const log = await open(files);
+    await replayed(log);
+    await log.append(record(1n));
+    await log.append(record(2n), { sync: false });
+    files.remaining = 0;
+    await log.close().catch(() => undefined);
+    files.crash(() => true);
+    // The store has kept group 2, which the log has lost.
+    const ahead = new PowerlessFiles();
+    const again = await open(ahead);
+    expect(await replayed(again, 2n)).toEqual([]);
+    expect(again.storeAhead).toBe(true);
+    await again.append(record(3n), { sync: false });
+    await again.append(record(4n), { sync: false });
+    ahead.remaining = 0;
+    await again.close().catch(() => undefined);
+    // Of what is not synced the first sector is lost, and all others are kept.
+    let isFirst = true;
+    ahead.crash(() => isFirst && !(isFirst = false));
+    opened.length = 0;
+    const found = await replayed(await open(nodeFiles), 2n);
+    expect(found.map(({ sequence }) => sequence)).toEqual([3n]);
+  });
+
   test('whatever is lost, replay gives a prefix of what was appended and all that was synced', async () => {
     let run = 0;
     await fc.assert(

@@ -2,8 +2,7 @@ import { DatabaseError, SqlState } from '../errors.js';
 import type { RecordHeader } from './format.js';
 import type { SegmentFile } from './ring.js';
 
-const hint =
-  'Nothing was changed. Restore the store from a backup or an archive, or copy it from another node.';
+const hint = 'Nothing was changed. Restore the store from a backup: docs/operating.md says how.';
 
 /** What the readable records around a damaged one say about its first position. */
 export function seen(before: RecordHeader | null, behind: RecordHeader | null): string {

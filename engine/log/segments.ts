@@ -197,7 +197,9 @@ class SegmentLog implements CommitLog {
       this.#storeAhead = false;
       this.stats.appends += 1;
       this.stats.bytes += bytes;
-      if (!sync) return;
+      // A chain that begins anew is on disk before anything follows in it: if only its first record were lost, those
+      // behind it would seem to prove that groups are missing which the store has.
+      if (!sync && !restart) return;
       const syncing = segment.file.sync();
       if (syncing !== null) await syncing;
       this.#synced();
