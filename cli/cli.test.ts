@@ -2,10 +2,12 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
+  closeSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   readdirSync,
   rmSync,
@@ -38,15 +40,22 @@ function environment(extra: Record<string, string>): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(own), EVENTFUL_DATA_DIR: directory, ...extra };
 }
 
-function eventful(args: readonly string[], extra: Record<string, string> = keys): Promise<Outcome> {
+const BIN = join(root, 'cli', 'eventful.mjs');
+
+/** @param output where its stdout goes; by default to us */
+function eventful(
+  args: readonly string[],
+  extra: Record<string, string> = keys,
+  output: number | 'pipe' = 'pipe',
+): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, 'cli', 'eventful.mjs'), ...args], {
+    const child = spawn(process.execPath, [BIN, ...args], {
       env: environment(extra),
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', output, 'pipe'],
     });
     let [stdout, stderr] = ['', ''];
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
   });
@@ -109,6 +118,14 @@ describe('eventful', () => {
     const mistyped = await eventful([`--master-kee=${keys.EVENTFUL_MASTER_KEY}`, 'start']);
     expect(mistyped.code).toBe(2);
     expect(mistyped.stderr).not.toContain(keys.EVENTFUL_MASTER_KEY);
+    for (const nameless of [
+      ['--data-dir', '', 'config'],
+      ['config', '--read-model-dir', ''],
+    ])
+      expect(await eventful(nameless)).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining('A directory must be named'),
+      });
   });
 
   it('asks for keys, and for a store', async () => {
@@ -116,7 +133,17 @@ describe('eventful', () => {
     expect(outcome).toMatchObject({ code: 1, stdout: '' });
     expect(outcome.stderr).toContain('openssl rand -hex 32');
     for (const command of [['start'], ['stop'], ['destroy', '--yes']])
-      expect(await eventful(command)).toMatchObject({ code: 1, stderr: expect.stringContaining('no store') });
+      expect(await eventful(command)).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/no store in .* \(SQLSTATE F0000\)/),
+      });
+    // As where it belongs to somebody else, but root may read everything.
+    const unreadable = join(parent, 'unreadable');
+    mkdirSync(join(unreadable, 'keyring.json'), { recursive: true });
+    expect(await eventful(['start'], { ...keys, EVENTFUL_DATA_DIR: unreadable })).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/cannot read ".*keyring.json": EISDIR \(SQLSTATE 58030\)/),
+    });
   });
 
   it('makes a store', async () => {
@@ -152,6 +179,14 @@ describe('eventful', () => {
     // Before the server runs: the engine is opened directly.
     const offline = await eventful(tokenFor('--grant', 'admin'));
     expect(offline).toMatchObject({ code: 0, stdout: expect.stringMatching(TOKEN) });
+
+    const full = openSync('/dev/full', 'w');
+    const lost = await eventful(tokenFor('--grant', 'admin'), keys, full);
+    closeSync(full);
+    expect(lost).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/standard output: ENOSPC\nToken [\w-]{36} was issued and is lost/),
+    });
 
     const started = await eventful(['start', '--daemon']);
     expect(started).toMatchObject({ code: 0, stderr: expect.stringContaining(`port=${port}`) });
@@ -243,6 +278,22 @@ describe('eventful', () => {
     expect(readFileSync(join(directory, 'server.log'), 'utf8').trimEnd().split('\n').at(-1)).toContain(
       'stopped',
     );
+  });
+
+  it('goes on when nobody reads what it says', async () => {
+    const child = spawn(process.execPath, [BIN, 'start', '--log-level', 'info'], {
+      env: environment(keys),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    child.stderr.once('data', () => child.stderr.destroy());
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    await expect.poll(() => existsSync(join(directory, 'server.pid')), { timeout: 20_000 }).toBe(true);
+    // Logs each connection.
+    const { stdout: token } = await eventful(tokenFor('--grant', 'admin'));
+    expect(await ask(token, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    expect(await ask(token, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    expect(await eventful(['stop'])).toMatchObject({ code: 0 });
+    expect(await ended).toBe(0);
   });
 
   it('tells why the server in the background did not start', async () => {

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { createKeyring, keyringExists, openKeyring } from '../engine/index.js';
 import { ensureCertificate, readTlsPair } from './certificate.js';
 import { isOurs } from './files.js';
-import { optionsOf, parsePort } from './options.js';
+import { optionsOf, parseDirectory, parsePort } from './options.js';
 import { runningServer } from './pidfile.js';
 import { CommandError, say, UsageError } from './report.js';
 import { givenKeys, keyOptions, type KeyOptions } from './secrets.js';
@@ -23,7 +23,11 @@ export function configCommand(program: Command): void {
   keyOptions(program.command('config').description('make a new store, or change the settings of one'))
     .option('--port <port>', 'TCP port (new store: 9595)', parsePort)
     .option('--host <address>', 'address to listen on (new store: 127.0.0.1)')
-    .option('--read-model-dir <dir>', 'where the current state is kept, unencrypted (default: memory)')
+    .option(
+      '--read-model-dir <dir>',
+      'where the current state is kept, unencrypted (default: memory)',
+      parseDirectory,
+    )
     .option('--tls-cert <file>', 'certificate to use instead of a self-signed one (PEM)')
     .option('--tls-key <file>', 'its private key (PEM)')
     .addHelpText(
@@ -48,7 +52,7 @@ function changedSettings(before: Settings, options: ConfigOptions): Settings {
     ...before,
     ...(port === undefined ? {} : { port }),
     ...(host === undefined ? {} : { host }),
-    ...(readModelDir === undefined ? {} : { readModelDirectory: resolve(readModelDir) }),
+    ...(readModelDir === undefined ? {} : { readModelDirectory: readModelDir }),
     ...(tlsCert === undefined || tlsKey === undefined
       ? {}
       : { tlsCert: resolve(tlsCert), tlsKey: resolve(tlsKey) }),

@@ -46,11 +46,7 @@ export async function startDaemon(dataDir: string, args: readonly string[], keys
   try {
     const answer = await answerOf(child, dataDir);
     if ('ready' in answer) return answer.ready;
-    const { message: text, detail, hint } = answer.failed;
-    throw new CommandError(text, {
-      ...(detail === undefined ? {} : { detail }),
-      ...(hint === undefined ? {} : { hint }),
-    });
+    throw new CommandError(answer.failed.message, answer.failed);
   } finally {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     if (child.connected) child.disconnect();

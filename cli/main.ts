@@ -1,10 +1,10 @@
 /** The program `eventful`. */
-import { resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { configCommand } from './config.js';
 import { destroyCommand } from './destroy.js';
+import { parseDirectory } from './options.js';
 import { packageVersion } from './packageInfo.js';
-import { EXIT_USAGE, redact, reportError } from './report.js';
+import { EXIT_USAGE, print, redact, reportError } from './report.js';
 import { startCommand } from './start.js';
 import { restartCommand, stopCommand } from './stop.js';
 import { tokenCommands } from './token.js';
@@ -22,7 +22,7 @@ function program(): Command {
       new Option('--data-dir <dir>', 'where the store is')
         .env('EVENTFUL_DATA_DIR')
         .default('./.eventful')
-        .argParser((directory) => resolve(directory)),
+        .argParser(parseDirectory),
     )
     .addHelpText(
       'after',
@@ -45,9 +45,7 @@ Exit codes: 0 done, 1 failed, 2 called wrongly. EVENTFUL_DEBUG=1 shows where an 
   eventful
     .command('version')
     .description('print the version')
-    .action(() => {
-      process.stdout.write(packageVersion() + '\n');
-    });
+    .action(() => print(packageVersion()));
   return eventful;
 }
 

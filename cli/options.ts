@@ -10,7 +10,14 @@ export interface GlobalOptions {
 /** A command's options together with the program's. */
 export function optionsOf<Options>(command: Command): Options & GlobalOptions {
   const options = command.optsWithGlobals<Options & GlobalOptions>();
+  // The default has not been parsed.
   return { ...options, dataDir: resolve(options.dataDir) };
+}
+
+/** @returns its absolute path */
+export function parseDirectory(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('A directory must be named.');
+  return resolve(text);
 }
 
 export function parsePort(text: string): number {

@@ -44,6 +44,7 @@ describe('keys', () => {
 
   it('are given once', () => {
     expect(() => givenKeys({ dek: hex(ONE), dekFile: file }, {})).toThrow(UsageError);
+    expect(() => givenKeys({}, { EVENTFUL_DEK: hex(ONE), EVENTFUL_DEK_FILE: file })).toThrow(UsageError);
   });
 
   it('are not repeated by errors', () => {

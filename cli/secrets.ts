@@ -38,6 +38,8 @@ function readKey(which: keyof typeof KEYS, options: KeyOptions, environment: Env
   if (given !== undefined) return parseKey(given, name);
   if (file !== undefined) return parseKey(readKeyFile(file, name), name);
   const [fromVariable, fromFile] = [environment[variable] ?? '', environment[`${variable}_FILE`] ?? ''];
+  if (fromVariable !== '' && fromFile !== '')
+    throw new UsageError(`set either ${variable} or ${variable}_FILE, not both`);
   if (fromVariable !== '') return parseKey(fromVariable, name);
   return fromFile === '' ? null : parseKey(readKeyFile(fromFile, name), name);
 }

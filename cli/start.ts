@@ -1,11 +1,10 @@
 /** `eventful start`. */
 import { Option, type Command } from 'commander';
 import { destination, pino } from 'pino';
-import { openKeyring, type StoreKeys } from '../engine/index.js';
+import { openKeyring, storeIdOf, type StoreKeys } from '../engine/index.js';
 import { connectLines } from './connect.js';
 import { answerFailed, answerReady, isDaemonChild, logPath, receiveKeys, startDaemon } from './daemon.js';
-import { storeIdOf } from './files.js';
-import { optionsOf, parsePort, parseSessionThreads, type GlobalOptions } from './options.js';
+import { optionsOf, parseDirectory, parsePort, parseSessionThreads, type GlobalOptions } from './options.js';
 import { runningServer } from './pidfile.js';
 import { CommandError, say } from './report.js';
 import { keyOptions, requireKeys, type KeyOptions } from './secrets.js';
@@ -26,7 +25,11 @@ export function startOptions(command: Command): Command {
   return keyOptions(command)
     .option('--port <port>', 'TCP port, instead of the one in config.toml', parsePort)
     .option('--host <address>', 'address to listen on')
-    .option('--socket-dir <dir>', 'directory of the Unix socket (default: the data directory)')
+    .option(
+      '--socket-dir <dir>',
+      'directory of the Unix socket (default: the data directory)',
+      parseDirectory,
+    )
     .option(
       '--session-threads <n>',
       'threads that serve the clients; 0: the thread of the engine (default: by the number of cores)',
@@ -85,7 +88,10 @@ async function start(options: StartOptions): Promise<void> {
 
 function serveOptions(options: StartOptions, keys: StoreKeys): ServeOptions {
   const settings = effectiveSettings(options);
-  const logger = pino({ level: settings.logLevel, base: null }, destination({ fd: 2, sync: true }));
+  const log = destination({ fd: 2, sync: true });
+  // Full, or closed by whoever read it: a server goes on without its log.
+  log.on('error', () => undefined);
+  const logger = pino({ level: settings.logLevel, base: null }, log);
   return { dataDir: options.dataDir, keys, settings, logger };
 }
 
@@ -124,5 +130,7 @@ function printReady({ endpoint, rebuild }: Ready, dataDir: string): void {
     );
   }
   say(`EventfulDB is listening on ${host}:${port}${socket === null ? '' : ` and ${socket}`}.`);
+  if (socket === null)
+    say('No Unix socket: its path would be too long. --socket-dir gives it another directory.');
   for (const line of connectLines(endpoint, dataDir)) say(line);
 }

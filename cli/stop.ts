@@ -1,8 +1,7 @@
 /** `eventful stop` and `eventful restart`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { openKeyring } from '../engine/index.js';
-import { storeIdOf } from './files.js';
+import { openKeyring, storeIdOf } from '../engine/index.js';
 import { optionsOf, type GlobalOptions } from './options.js';
 import { isAlive, runningServer } from './pidfile.js';
 import { CommandError, say } from './report.js';

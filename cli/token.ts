@@ -1,11 +1,12 @@
 /** `eventful token:generate`. */
 import { InvalidArgumentError, type Command } from 'commander';
+import { decodeJwt } from 'jose';
 import { parseGrant } from '../engine/tokens/grants.js';
 import { parseExpiration } from './duration.js';
 import { issueThroughEngine, issueThroughServer, type TokenOrder } from './issue.js';
 import { optionsOf, type GlobalOptions } from './options.js';
 import { runningServer } from './pidfile.js';
-import { say, UsageError } from './report.js';
+import { CommandError, describeError, print, say, UsageError } from './report.js';
 import { keyOptions, requireKeys, type KeyOptions } from './secrets.js';
 
 interface TokenOptions extends KeyOptions, GlobalOptions {
@@ -70,6 +71,15 @@ async function generate(options: TokenOptions): Promise<void> {
     server === null
       ? await issueThroughEngine(options.dataDir, keys, order)
       : await issueThroughServer(options.dataDir, keys, order, server);
-  process.stdout.write(token + '\n');
+  try {
+    await print(token);
+  } catch (error) {
+    // Valid, but nobody has it.
+    const { message } = describeError(error);
+    throw new CommandError(message, {
+      detail: `Token ${decodeJwt(token).jti ?? ''} was issued and is lost.`,
+      hint: 'Issue another one. If somebody may have got this one: CALL token_revoke(…) with its id.',
+    });
+  }
   say(`Valid until ${order.expiresAt.toISOString()}. It is shown once and stored nowhere.`);
 }

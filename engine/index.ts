@@ -8,7 +8,14 @@ import type { CommitLog } from './log/log.js';
 import { openSegmentLog } from './log/segments.js';
 import { RocksStore } from './store/rocksdb.js';
 
-export { createKeyring, keyringExists, openKeyring, parseKey, type StoreKeys } from './crypto/keyring.js';
+export {
+  createKeyring,
+  keyringExists,
+  openKeyring,
+  parseKey,
+  storeIdOf,
+  type StoreKeys,
+} from './crypto/keyring.js';
 export { Engine } from './engine.js';
 export { DatabaseError, SqlState } from './errors.js';
 export type * from './types.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseError, SqlState } from '../engine/errors.js';
 import { canTraverse, type Account } from './account.js';
 
@@ -45,6 +45,8 @@ export function checkMemoryPlace(path = '/dev/shm', needed = NEEDED_BYTES): void
  * to every user of the machine.
  */
 export function preparePrivateDirectory(path: string, account: Account | null): void {
+  // Those above are made as anybody's would be: the child has to pass through them.
+  mkdirSync(dirname(path), { recursive: true });
   mkdirSync(path, { recursive: true, mode: 0o700 });
   const found = lstatSync(path);
   const allowed = [process.getuid?.(), account?.uid];

@@ -137,23 +137,52 @@ export function createKeyring(directory: string, keys: StoreKeys): void {
   });
 }
 
-function readFile(directory: string): KeyringFile {
-  if (!keyringExists(directory)) {
-    throw new DatabaseError(SqlState.configFileError, `there is no store in "${directory}"`, {
-      hint: 'Make one with "eventful config --master-key … --dek …".',
+/** @throws DatabaseError F0000 when there is none, 58030 when it may not or cannot be read */
+function readText(directory: string): string {
+  const path = join(directory, FILE);
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT')
+      throw new DatabaseError(SqlState.configFileError, `there is no store in "${directory}"`, {
+        hint: 'Make one with "eventful config", or give its --data-dir.',
+      });
+    throw new DatabaseError(SqlState.ioError, `cannot read "${path}": ${code}`, {
+      hint: 'A store belongs to the user who made it: run this as that user.',
     });
   }
-  const damaged = new DatabaseError(
-    SqlState.dataCorrupted,
-    `${join(directory, FILE)} is not readable as a keyring`,
-  );
-  let file: KeyringFile | null;
+}
+
+function damagedFile(directory: string): DatabaseError {
+  return new DatabaseError(SqlState.dataCorrupted, `${join(directory, FILE)} is not readable as a keyring`);
+}
+
+function readJson(directory: string): Partial<KeyringFile> {
+  const text = readText(directory);
+  let file: unknown;
   try {
-    file = JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as KeyringFile | null;
+    file = JSON.parse(text);
   } catch {
-    throw damaged;
+    throw damagedFile(directory);
   }
-  if (file === null || typeof file !== 'object' || typeof file.format !== 'number') throw damaged;
+  if (file === null || typeof file !== 'object') throw damagedFile(directory);
+  return file;
+}
+
+/**
+ * The store's id in hex, which the keyring holds in the clear, whatever its format.
+ * @throws DatabaseError F0000 when there is no store, 58030 or XX001 when its keyring cannot be read
+ */
+export function storeIdOf(directory: string): string {
+  const { storeId } = readJson(directory);
+  if (typeof storeId === 'string' && /^[0-9a-f]{32}$/.test(storeId)) return storeId;
+  throw damagedFile(directory);
+}
+
+function readFile(directory: string): KeyringFile {
+  const file = readJson(directory);
+  if (typeof file.format !== 'number') throw damagedFile(directory);
   if (file.format !== FORMAT) {
     throw new DatabaseError(SqlState.configFileError, `the store has format ${String(file.format)}`, {
       detail: `This version reads format ${FORMAT}.`,
@@ -161,8 +190,9 @@ function readFile(directory: string): KeyringFile {
     });
   }
   const texts = [file.storeId, file.salt, file.masterCheck, file.dekCheck, file.signingKey, file.tokenKey];
-  if (!texts.every((text) => typeof text === 'string') || !Array.isArray(file.dataKeys)) throw damaged;
-  return file;
+  if (!texts.every((text) => typeof text === 'string') || !Array.isArray(file.dataKeys))
+    throw damagedFile(directory);
+  return file as KeyringFile;
 }
 
 function check(given: Buffer, salt: Buffer, expected: string, name: string): void {

@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { storeIdOf } from '../../cli/files.js';
+import { storeIdOf } from '../../engine/index.js';
 import { runningServer } from '../../cli/pidfile.js';
 import { removeReadModel } from '../../readmodel/index.js';
 
