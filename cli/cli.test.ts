@@ -250,7 +250,21 @@ describe('eventful', () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
     process.kill(pid, 0);
     expect(readFileSync(join(directory, 'server.log'), 'utf8')).not.toContain('Debugger');
-    expect(await eventful(['restart'])).toMatchObject({ code: 0 });
+    const admin = await eventful(tokenFor('--grant', 'admin'));
+    await ask(admin.stdout, 'CREATE AGGREGATE patient (name text, EVENT patient_named)');
+    await ask(
+      admin.stdout,
+      "INSERT INTO patient EVENTS patient_named (aggregate_id, name) VALUES ('p', 'Ann')",
+    );
+    const rebuilt = 'Current state rebuilt: 1 rows';
+    expect(await eventful(['restart'])).toMatchObject({
+      code: 0,
+      stderr: expect.not.stringContaining(rebuilt),
+    });
+    expect(await eventful(['restart', '--rebuild-read-model'])).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining(rebuilt),
+    });
     const now = JSON.parse(readFileSync(join(directory, 'server.pid'), 'utf8')) as { pid: number };
     expect(now.pid).not.toBe(pid);
     const log = readFileSync(join(directory, 'server.log'), 'utf8');

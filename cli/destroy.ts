@@ -9,7 +9,8 @@ import { isOurs } from './files.js';
 import { optionsOf, type GlobalOptions } from './options.js';
 import { runningServer } from './pidfile.js';
 import { CommandError, say, UsageError } from './report.js';
-import { readSettings, resolveSetting } from './settings.js';
+import { readModelParent } from './serve.js';
+import { readSettings } from './settings.js';
 
 interface DestroyOptions extends GlobalOptions {
   readonly yes?: boolean;
@@ -33,9 +34,7 @@ async function destroy({ dataDir, yes }: DestroyOptions): Promise<void> {
       hint: 'Stop it first with "eventful stop".',
     });
   if (yes !== true) await confirm(dataDir);
-  const { readModelDirectory } = readSettings(dataDir);
-  if (readModelDirectory !== null)
-    await removeReadModel(storeId, resolveSetting(dataDir, readModelDirectory));
+  await removeReadModel(storeId, readModelParent(dataDir, readSettings(dataDir)));
   // Where it was before it was given a directory, and where a copy of the store may have left one.
   await removeReadModel(storeId);
   // The keyring goes last: until then it is a store, and the command can be given again.

@@ -1,7 +1,7 @@
 /** Runs a server in this process until it is told to stop. */
 import { isAbsolute, join } from 'node:path';
-import type { StoreKeys } from '../engine/index.js';
-import type { Logger, RebuildReport } from '../readmodel/index.js';
+import { storeIdOf, type StoreKeys } from '../engine/index.js';
+import { removeReadModel, type Logger, type RebuildReport } from '../readmodel/index.js';
 import { startServer, type RunningServer } from '../server/index.js';
 import { defaultSessionThreads } from '../server/sessionThreads.js';
 import { readTlsPair } from './certificate.js';
@@ -32,6 +32,11 @@ export function socketDirectory(dataDir: string, settings: Settings): string | n
   return Buffer.byteLength(join(directory, '.s.PGSQL.65535')) > SOCKET_PATH_MAX ? null : directory;
 }
 
+/** The directory that holds the read model's; undefined: memory. */
+export function readModelParent(dataDir: string, { readModelDirectory }: Settings): string | undefined {
+  return readModelDirectory === null ? undefined : resolveSetting(dataDir, readModelDirectory);
+}
+
 /** The certificate clients must be given to know the server: the one `config` made. */
 export function rootCertificate(dataDir: string, settings: Settings): string | null {
   return settings.tlsCert === DEFAULT_SETTINGS.tlsCert ? resolveSetting(dataDir, settings.tlsCert) : null;
@@ -44,7 +49,9 @@ export function requireStartable(dataDir: string): void {
 }
 
 async function start({ dataDir, keys, settings, logger }: ServeOptions): Promise<RunningServer> {
-  const { readModelDirectory } = settings;
+  const readModelDirectory = readModelParent(dataDir, settings);
+  // One that was in memory before it was given a directory would stay there. Somebody else's, of a copy, is in use.
+  if (readModelDirectory !== undefined) await removeReadModel(storeIdOf(dataDir)).catch(() => undefined);
   return startServer({
     ...keys,
     directory: dataDir,
@@ -59,9 +66,7 @@ async function start({ dataDir, keys, settings, logger }: ServeOptions): Promise
     historyBytes: settings.historyMb * 1024 * 1024,
     historyFrom: settings.historyFrom,
     logger,
-    ...(readModelDirectory === null
-      ? {}
-      : { readModelDirectory: resolveSetting(dataDir, readModelDirectory) }),
+    ...(readModelDirectory === undefined ? {} : { readModelDirectory }),
   });
 }
 

@@ -4,11 +4,12 @@ import { destination, pino } from 'pino';
 import { openKeyring, storeIdOf, type StoreKeys } from '../engine/index.js';
 import { connectLines } from './connect.js';
 import { answerFailed, answerReady, isDaemonChild, logPath, receiveKeys, startDaemon } from './daemon.js';
+import { removeReadModel } from '../readmodel/index.js';
 import { optionsOf, parseDirectory, parsePort, parseSessionThreads, type GlobalOptions } from './options.js';
 import { runningServer } from './pidfile.js';
 import { CommandError, say } from './report.js';
 import { keyOptions, requireKeys, type KeyOptions } from './secrets.js';
-import { serve, type Ready, type ServeOptions } from './serve.js';
+import { readModelParent, serve, type Ready, type ServeOptions } from './serve.js';
 import { LOG_LEVELS, readSettings, type Settings } from './settings.js';
 
 export interface StartOptions extends KeyOptions, GlobalOptions {
@@ -18,6 +19,7 @@ export interface StartOptions extends KeyOptions, GlobalOptions {
   readonly sessionThreads?: number;
   readonly logLevel?: string;
   readonly daemon?: boolean;
+  readonly rebuildReadModel?: boolean;
 }
 
 /** The options that `start` and `restart` share. */
@@ -35,7 +37,8 @@ export function startOptions(command: Command): Command {
       'threads that serve the clients; 0: the thread of the engine (default: by the number of cores)',
       parseSessionThreads,
     )
-    .addOption(new Option('--log-level <level>', 'how much is logged').choices([...LOG_LEVELS]));
+    .addOption(new Option('--log-level <level>', 'how much is logged').choices([...LOG_LEVELS]))
+    .option('--rebuild-read-model', 'make the current state that queries read anew from the events');
 }
 
 export function startCommand(program: Command): void {
@@ -80,14 +83,19 @@ async function start(options: StartOptions): Promise<void> {
   requireStopped(options.dataDir);
   const keys = requireKeys(options);
   if (options.daemon === true) return startInBackground(options, keys);
-  await serve(serveOptions(options, keys), (ready) => {
+  await serve(await serveOptions(options, keys), (ready) => {
     printReady(ready, options.dataDir);
     say('Ctrl-C stops the server.');
   });
 }
 
-function serveOptions(options: StartOptions, keys: StoreKeys): ServeOptions {
+async function serveOptions(options: StartOptions, keys: StoreKeys): Promise<ServeOptions> {
   const settings = effectiveSettings(options);
+  // With a wrong key nothing is removed.
+  if (options.rebuildReadModel === true) {
+    openKeyring(options.dataDir, keys);
+    await removeReadModel(storeIdOf(options.dataDir), readModelParent(options.dataDir, settings));
+  }
   const log = destination({ fd: 2, sync: true });
   // Full, or closed by whoever read it: a server goes on without its log.
   log.on('error', () => undefined);
@@ -97,7 +105,7 @@ function serveOptions(options: StartOptions, keys: StoreKeys): ServeOptions {
 
 /** Starts a server in the background and says where it is. */
 export async function startInBackground(options: StartOptions, keys: StoreKeys): Promise<void> {
-  const { dataDir, port, host, socketDir, sessionThreads, logLevel } = options;
+  const { dataDir, port, host, socketDir, sessionThreads, logLevel, rebuildReadModel } = options;
   // A wrong key is told at once, and by this process.
   openKeyring(dataDir, keys);
   const args = ['start'];
@@ -106,6 +114,7 @@ export async function startInBackground(options: StartOptions, keys: StoreKeys):
   if (socketDir !== undefined) args.push('--socket-dir', socketDir);
   if (sessionThreads !== undefined) args.push('--session-threads', String(sessionThreads));
   if (logLevel !== undefined) args.push('--log-level', logLevel);
+  if (rebuildReadModel === true) args.push('--rebuild-read-model');
   printReady(await startDaemon(dataDir, args, keys), dataDir);
   say(`Log: ${logPath(dataDir)}`);
 }
@@ -113,7 +122,7 @@ export async function startInBackground(options: StartOptions, keys: StoreKeys):
 async function runDaemonChild(options: StartOptions): Promise<void> {
   try {
     requireStopped(options.dataDir);
-    await serve(serveOptions(options, await receiveKeys()), answerReady);
+    await serve(await serveOptions(options, await receiveKeys()), answerReady);
   } catch (error) {
     await answerFailed(error);
     throw error;

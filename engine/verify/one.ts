@@ -4,7 +4,7 @@ import type { Head, Repository, StoredEvent } from '../repository.js';
 import type { StoreTree } from '../storeTree.js';
 import { frontierRoot } from '../tree.js';
 import { entryFault, verifyAggregate } from './aggregate.js';
-import { fail, type VerifyOptions, type VerifyReport } from './verify.js';
+import { fail, failReadModel, type VerifyOptions, type VerifyReport } from './verify.js';
 
 const TILE = 256;
 
@@ -43,14 +43,14 @@ export async function verifyOne(parts: Parts, head: Head, options: VerifyOptions
   });
   if ('reason' in outcome) fail({ type, id, ...outcome });
   const version = head.version.toString();
-  const difference = outcome.state === null ? null : await options.compare?.([outcome.state]);
-  if (difference !== null && difference !== undefined) fail({ type, id, version, reason: difference.reason });
   const root = await tree.root(progress.position);
   if (!root.equals(frontierRoot(progress.frontier)))
     fail({ type, id, version, reason: "the store tree's root is not the stored one" });
   const signed = await checkpoints.latest();
   if (signed !== null && !(await tree.root(signed.size)).equals(signed.root))
     fail({ type, id, version, reason: 'the store tree is not what its newest checkpoint signed' });
+  const difference = outcome.state === null ? null : await options.compare?.([outcome.state]);
+  if (difference) failReadModel(difference);
   return {
     aggregates: 1,
     events: head.version,

@@ -85,7 +85,7 @@ test('what is appended meanwhile is left for the next time', async () => {
   expect((await verified(null, 2)).report.size).toBe(size + 50);
 });
 
-test('an abort ends it, and so does a difference', async () => {
+test('an abort ends it; a difference is told when all else was found sound', async () => {
   const reason = new Error('enough');
   const aborted = AbortSignal.abort(reason);
   await expect(engine.verify(null, null, { threads: 3, signal: aborted })).rejects.toBe(reason);
@@ -99,8 +99,18 @@ test('an abort ends it, and so does a difference', async () => {
     return Promise.resolve(state === undefined ? null : { state, reason: 'it differs' });
   };
   await expect(engine.verify(null, null, { threads: 3, compare: differs })).rejects.toMatchObject({
+    message: 'the read model differs from the events',
     detail: expect.stringContaining('id "a-7"') as string,
   });
+  let compared = 0;
+  const all = (some: readonly StateRow[]): ReturnType<typeof differs> => {
+    compared += some.length;
+    return differs(some);
+  };
+  await expect(engine.verify('note', 'a-7', { compare: all })).rejects.toMatchObject({
+    message: 'the read model differs from the events',
+  });
+  expect(compared).toBe(1);
 });
 
 test('where the store cannot be opened a second time, this thread does it', async () => {

@@ -51,7 +51,13 @@ export interface VerifyOptions {
   /** The ids of a type that somebody else knows, to name an aggregate by whose head cannot be read. */
   readonly ids?: (type: string) => AsyncIterable<readonly string[]>;
   /** Compares folded states with the read model; returns the first that differs. */
-  readonly compare?: (states: readonly StateRow[]) => Promise<{ state: StateRow; reason: string } | null>;
+  readonly compare?: (states: readonly StateRow[]) => Promise<Difference | null>;
+}
+
+/** What the read model has otherwise than the events say. */
+export interface Difference {
+  readonly state: StateRow;
+  readonly reason: string;
 }
 
 /** @throws DatabaseError XX001 whose detail names aggregate, id and first bad version */
@@ -63,6 +69,15 @@ export function fail(failure: Failure): never {
   });
 }
 
+/** What is stored is sound, but not what queries read. @throws DatabaseError XX001 whose detail names the aggregate */
+export function failReadModel({ state, reason }: Difference): never {
+  const { aggregateType, aggregateId, version } = state;
+  throw new DatabaseError(SqlState.dataCorrupted, 'the read model differs from the events', {
+    detail: `aggregate "${aggregateType}", id "${aggregateId}", version ${version.toString()}: ${reason}`,
+    hint: 'The stored events were verified and are sound. Have the read model made anew: "eventful restart --rebuild-read-model".',
+  });
+}
+
 /** Verifies the whole store, or all aggregates of one type (then the store tree as well, since it spans types). */
 export class StoreVerifier {
   private readonly repository: Repository;
@@ -71,6 +86,8 @@ export class StoreVerifier {
   /** The order could be read to its end. */
   private isWhole = true;
   private folded: StateRow[] = [];
+  /** The first, told once all that is stored was found sound. */
+  private difference: Difference | null = null;
   /** Ends everything that is under way. */
   private readonly stop = new AbortController();
   private aggregates = 0;
@@ -119,12 +136,14 @@ export class StoreVerifier {
       }
     }
     await this.compareFolded();
+    const signed = await tree;
+    if (this.difference !== null) failReadModel(this.difference);
     return {
       aggregates: this.aggregates,
       events,
       size: this.progress.position,
       root: frontierRoot(this.progress.frontier).toString('hex'),
-      checkpoints: await tree,
+      checkpoints: signed,
     };
   }
 
@@ -181,10 +200,8 @@ export class StoreVerifier {
   private async compareFolded(): Promise<void> {
     const states = this.folded;
     this.folded = [];
-    const difference = states.length > 0 ? await this.options.compare?.(states) : null;
-    if (difference === null || difference === undefined) return;
-    const { state, reason } = difference;
-    fail({ type: state.aggregateType, id: state.aggregateId, version: state.version.toString(), reason });
+    if (states.length > 0 && this.difference === null)
+      this.difference = (await this.options.compare?.(states)) ?? null;
   }
 
   /** Recomputes the store tree from the leaves; returns how many checkpoints were held against it. */
