@@ -60,6 +60,7 @@ export function readStatement(parsed: ParsedText, catalogue: Catalogue): ReadSta
     offset: text.offset,
     engineRelations: analysis.engineRelations.sort(byStart),
     stateReferences: analysis.stateReferences.sort(byStart),
+    hasStar: analysis.stateReferences.length > 0 && JSON.stringify(node).includes('"A_Star"'),
     explain: explainOf(node),
     ...parameters(parsed),
     point: form === 'select' ? pointRead(node, catalogue, asOf) : null,

@@ -234,6 +234,8 @@ export interface ReadStatement {
   readonly offset: number;
   readonly engineRelations: readonly EngineRelation[];
   readonly stateReferences: readonly StateReference[];
+  /** A `*` stands for columns somewhere, so what it returns may change with the columns that there are. */
+  readonly hasStar: boolean;
   /** Highest `$n` in the text, 0 if none. */
   readonly parameterCount: number;
   /** For EXPLAIN its options; null for every other form. */

@@ -16,7 +16,7 @@ import { printedValue } from '../values/stored.js';
 import { TypeOid } from '../values/types.js';
 import { hasBinaryFormat } from '../values/values.js';
 import { parametersOf } from './binding.js';
-import type { LocalPortal, Prepared } from './prepared.js';
+import { hasSameFields, type LocalPortal, type Prepared } from './prepared.js';
 import type { SessionState } from './state.js';
 
 type NumberedAsOf = Exclude<AsOf, { readonly kind: 'timestamp' }>;
@@ -82,6 +82,10 @@ export class DirectReads {
       last?.definition !== definition ||
       last.known.pid !== this.state.services.readModel.pid
     ) {
+      const { aggregateType, columns } = point;
+      // What the client was told is another result; who has that statement, or still knows what it was, has to answer.
+      if (columns === null && !hasSameFields(prepared, aggregateType, this.state.engine.schema()))
+        return null;
       const known = this.known(prepared.statement, prepared.givenTypes);
       if (definition !== undefined && known !== null) found.set(prepared, { definition, known });
       return known;
@@ -113,7 +117,8 @@ export class DirectReads {
     );
     const columns = (point.columns ?? fields.map(({ name }) => name)).map((name) => all.get(name));
     const complete = columns.filter((column) => column !== undefined);
-    if (complete.length !== fields.length) return;
+    // A text whose * was written out when it was prepared may show fewer than there are by now.
+    if (complete.length !== fields.length || (point.columns === null && fields.length !== all.size)) return;
     const statements = known.get(definition) ?? new Map<string, Known>();
     if (statements.size >= KNOWN_MAX) statements.clear();
     const { pid } = this.state.services.readModel;

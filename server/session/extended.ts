@@ -104,6 +104,7 @@ export class Extended {
         types,
         generation: 0,
         backend: null,
+        schema: null,
       });
       state.output.write(encodeParseComplete());
     });

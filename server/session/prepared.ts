@@ -1,3 +1,5 @@
+import { DatabaseError, SqlState } from '../../engine/errors.js';
+import type { Schema } from '../../engine/types.js';
 import type { PositionMap } from './errors.js';
 import type { Statement } from '../../sql/statement.js';
 import type { Format } from '../protocol/bytes.js';
@@ -22,6 +24,33 @@ export interface Prepared {
   generation: number;
   /** Of a relayed statement: the text the read model was given, and how its positions map back. */
   readonly backend: { readonly sql: string; readonly map: PositionMap } | null;
+  /** Of a relayed statement: the schema it was prepared under, which says what its `*` stands for. */
+  readonly schema: Schema | null;
+}
+
+/**
+ * Refuses what returns other columns by now than the client was told, as PostgreSQL does: it may be new to the connection
+ * where it is about to run. Fields are only ever added.
+ * @throws DatabaseError 0A000
+ */
+export function requireSameColumns(prepared: Prepared, now: Schema): void {
+  if (hasSameColumns(prepared, now)) return;
+  throw new DatabaseError(SqlState.featureNotSupported, 'cached plan must not change result type');
+}
+
+export function hasSameColumns(prepared: Prepared, now: Schema): boolean {
+  const { statement } = prepared;
+  return (
+    statement.kind !== 'read' ||
+    !statement.hasStar ||
+    statement.stateReferences.every(({ aggregateType }) => hasSameFields(prepared, aggregateType, now))
+  );
+}
+
+/** Whether a type has the fields that it had when the statement was prepared. */
+export function hasSameFields({ schema: before }: Prepared, type: string, now: Schema): boolean {
+  if (before === null || before.revision === now.revision) return true;
+  return before.aggregates.get(type)?.fields.length === now.aggregates.get(type)?.fields.length;
 }
 
 export interface LocalPortal {

@@ -17,7 +17,7 @@ import { parametersOf } from './binding.js';
 import type { Dialect } from './dialect.js';
 import type { DirectReads } from './directReads.js';
 import { UNMOVED } from './errors.js';
-import { NOWHERE, type Prepared } from './prepared.js';
+import { NOWHERE, requireSameColumns, type Prepared } from './prepared.js';
 import { engineRows, inlineRead, overlaid, overlayRows, rewrite } from './rewriting.js';
 import type { SessionState } from './state.js';
 
@@ -59,6 +59,7 @@ export class RelayedStatements {
     const { state } = this;
     const { statement, backend } = prepared;
     if (backend === null) return;
+    requireSameColumns(prepared, state.transaction.schema());
     const relay = await state.relayReady();
     const types =
       statement.kind === 'read' ? this.types(statement, prepared.givenTypes) : [...prepared.givenTypes];
@@ -190,5 +191,6 @@ export function unsent(
     types: null,
     generation: NOWHERE,
     backend,
+    schema: state.transaction.schema(),
   };
 }

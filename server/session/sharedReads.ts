@@ -12,7 +12,7 @@ import type { SharedStatement } from '../relay/sharedRead.js';
 import type { SharedReader } from '../relay/sharedReader.js';
 import { isTooLong, KeptMessages, statementName } from './keptMessages.js';
 import { KeptRead } from './keptRead.js';
-import { MAX_PREPARED, type Prepared } from './prepared.js';
+import { hasSameColumns, MAX_PREPARED, type Prepared } from './prepared.js';
 import { unsent } from './relayedStatements.js';
 import type { SessionState } from './state.js';
 
@@ -109,6 +109,7 @@ export class SharedReads {
     const prepared = isParse ? this.parsed(frame) : state.prepared.get(statementName(frame.body) ?? '');
     const statement = prepared === undefined ? null : this.statementOf(prepared);
     if (prepared === undefined || statement === null || !this.mayShare()) return false;
+    if (!hasSameColumns(prepared, state.engine.schema())) return false;
     if (this.avoided > 0) {
       this.avoided--;
       return false;
