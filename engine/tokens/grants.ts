@@ -1,6 +1,10 @@
 import { DatabaseError, SqlState } from '../errors.js';
 import type { Grant } from '../types.js';
 
+/** A `*` elsewhere would look like a pattern and match nothing. */
+const TYPE = /^(\*|[^*]+)$/s;
+const ID = /^(\*|[^*]+\*?)$/s;
+
 /**
  * Reads `admin`, `append:patient:*` or `read:patient:p-17`. The id may be left out: `read:patient` is `read:patient:*`.
  * @throws DatabaseError 22023
@@ -9,12 +13,14 @@ export function parseGrant(text: string): Grant {
   if (text === 'admin') return { action: 'admin', aggregateType: '', aggregateId: '' };
   const [action, aggregateType = '', ...rest] = text.split(':');
   const aggregateId = rest.length === 0 ? '*' : rest.join(':');
-  if ((action !== 'append' && action !== 'read') || aggregateType === '' || aggregateId === '') {
-    throw new DatabaseError(SqlState.invalidParameterValue, `"${text}" is not a grant`, {
-      hint: 'Write admin, append:<aggregate>:<id>, or read:<aggregate>:<id>; * stands for any, p-* for a prefix.',
-    });
-  }
-  return { action, aggregateType, aggregateId };
+  const isSound =
+    (action === 'append' || action === 'read') && TYPE.test(aggregateType) && ID.test(aggregateId);
+  if (isSound) return { action, aggregateType, aggregateId };
+  throw new DatabaseError(SqlState.invalidParameterValue, `"${text}" is not a grant`, {
+    hint:
+      'Write admin, append:<aggregate>:<id>, or read:<aggregate>:<id>. The aggregate is a name, or * for any; ' +
+      'the id is one, * for any, or p-* for those that begin so.',
+  });
 }
 
 export function formatGrant(grant: Grant): string {

@@ -243,9 +243,13 @@ describe('grants', () => {
       'Admin',
       'read::x',
       'append:patient:',
+      'read:pat*',
+      'read:pa*t:p-1',
+      'append:patient:p-*-x',
+      'append:patient:**',
     ])
       expect(() => parseGrant(text)).toThrow(expect.objectContaining({ sqlstate: '22023' }));
-    for (const text of ['admin', 'read:a:b', 'append:*:*', 'read:a:b:c*'])
+    for (const text of ['admin', 'read:a:b', 'append:*:*', 'read:a:b:c*', 'read:*:p-*'])
       expect(formatGrant(parseGrant(text))).toBe(text);
   });
 

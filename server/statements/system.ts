@@ -13,7 +13,7 @@ export async function systemRows(name: string, engine: SessionEngine, access: Ac
       return Promise.all(
         types.map(async (type) => ({
           aggregate_type: type.type,
-          aggregates: await engine.countAggregates(type.type),
+          aggregates: access.canReadAll(type.type) ? await engine.countAggregates(type.type) : null,
           comment: type.comment,
           snapshot_threshold: type.snapshotThreshold,
           open: type.open,

@@ -69,6 +69,8 @@ describe('read grants', () => {
         "CALL token_revoke('00000000-0000-4000-8000-000000000000')",
       ])
         await expect(client.query(sql), sql).rejects.toMatchObject({ code: '42501' });
+      const counts = await client.query('SELECT aggregate_type, aggregates FROM eventful.aggregates');
+      expect(counts.rows).toEqual([{ aggregate_type: 'patient', aggregates: null }]);
       expect((await client.query("CALL prove('patient', 'p-1', 1)")).rows).toHaveLength(1);
       // Its own appends in a transaction, and nothing of the others.
       await client.query('BEGIN');
