@@ -17,7 +17,8 @@ import type { CommitLog } from './log/log.js';
 import type { EventProof } from './proofs/verifier.js';
 import { proveEvent } from './prove.js';
 import type { ReadCounts } from './lookBack.js';
-import { Reader, type EventFilter, type Ids, type ReadEstimate } from './reader.js';
+import { EventReader, type EventFilter } from './eventReader.js';
+import { Reader, type Ids, type ReadEstimate } from './reader.js';
 import { Repository, type Head } from './repository.js';
 import { toStateRow } from './rows.js';
 import { requireAggregate } from './schema/validate.js';
@@ -67,6 +68,7 @@ export class Engine implements ProjectionSource {
   readonly versions: Versions;
   private readonly loop: CommitLoop;
   private readonly reader: Reader;
+  private readonly eventReader: EventReader;
   private readonly repository: Repository;
   private readonly tree: StoreTree;
   private readonly listeners = new Set<(group: CommittedGroup) => void>();
@@ -81,6 +83,7 @@ export class Engine implements ProjectionSource {
     this.repository = repository;
     this.loop = new CommitLoop(repository, parts.log, loopState, clock, (group) => this.committed(group));
     this.reader = new Reader(repository, this.loop);
+    this.eventReader = new EventReader(repository, this.loop);
     this.versions = new Versions(repository, this.loop);
     this.tree = new StoreTree(repository);
     this.checkpoints = new Checkpoints(
@@ -213,7 +216,7 @@ export class Engine implements ProjectionSource {
   }
 
   events(filter: EventFilter, signal?: AbortSignal, counts?: ReadCounts): AsyncGenerator<EventRow[]> {
-    return this.reader.events(filter, signal, counts);
+    return this.eventReader.events(filter, signal, counts);
   }
 
   /** What looking back would have to read, for EXPLAIN. */
@@ -261,7 +264,7 @@ export class Engine implements ProjectionSource {
   }
 
   eventsBetween(after: bigint, through: bigint): AsyncIterable<readonly CommittedEvent[]> {
-    return this.reader.events({ fromPosition: after + 1n, toPosition: through });
+    return this.eventReader.events({ fromPosition: after + 1n, toPosition: through });
   }
 
   async *allStates(aggregateType: string): AsyncGenerator<readonly StateRow[]> {

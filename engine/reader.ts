@@ -1,33 +1,19 @@
-/** Looking back: states at a version, position or time, histories and events, each from the nearest snapshot. */
+/** Looking back: states at a version, position or time, and histories, each from the nearest snapshot. */
 import type { Catalogue } from './catalogue.js';
-import { isInternalType } from './catalogue.js';
-import { Prefix, prefixRange, typeNumberOf, typePrefix, versionKey } from './codec/keys.js';
+import { Prefix, prefixRange, typePrefix, versionKey } from './codec/keys.js';
 import type { CommitLoop } from './commit/loop.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { foldEvent, LookBack, stateBefore, type ReadCounts } from './lookBack.js';
-import type { Head, PlainState, Repository, StoredEvent } from './repository.js';
-import { toEventRow, toStateRow } from './rows.js';
+import type { Head, PlainState, Repository } from './repository.js';
+import { toStateRow } from './rows.js';
 import { AggregateCursor } from './store/cursor.js';
 import type { StoredEntry } from './store/store.js';
-import type { AsOf, EventRow, HistoryRow, StateRow } from './types.js';
+import type { AsOf, HistoryRow, StateRow } from './types.js';
 
 /** Rows handed over at a time. */
 const BATCH = 256;
 /** Events of one aggregate that are read in a scan; a longer past is looked up from its snapshots. */
 const SCANNED_VERSIONS_MAX = 64;
-
-/** What to read of the event log; null or absent means no restriction. Bounds are inclusive. */
-export interface EventFilter {
-  readonly aggregateType?: string | null;
-  readonly aggregateIds?: readonly string[] | null;
-  readonly eventTypes?: readonly string[] | null;
-  readonly fromPosition?: bigint | null;
-  readonly toPosition?: bigint | null;
-  readonly fromVersion?: bigint | null;
-  readonly toVersion?: bigint | null;
-  /** Schema and token events too. */
-  readonly internal?: boolean;
-}
 
 /** Which aggregates of a type; null means all. */
 export type Ids = readonly string[] | null;
@@ -236,20 +222,6 @@ export class Reader {
     }
   }
 
-  /** Events in position order; with aggregate ids given, in version order per aggregate. */
-  async *events(filter: EventFilter, signal?: AbortSignal, counts?: ReadCounts): AsyncGenerator<EventRow[]> {
-    const ids = filter.aggregateIds ?? null;
-    const type = filter.aggregateType ?? null;
-    const source =
-      ids !== null && type !== null ? this.byAggregate(type, ids, filter) : this.byPosition(filter);
-    for await (const events of source) {
-      signal?.throwIfAborted();
-      if (counts !== undefined) counts.events += events.length;
-      const rows = events.filter((event) => matches(event, filter)).map(toEventRow);
-      if (rows.length > 0) yield rows;
-    }
-  }
-
   /** The position of the last event recorded at or before `timestamp` (microseconds since 1970); 0 if none. */
   async positionAt(timestamp: bigint): Promise<number> {
     let low = 0;
@@ -292,54 +264,6 @@ export class Reader {
   private async *heads(type: string, ids: Ids): AsyncGenerator<Head> {
     for await (const heads of this.headBatches(type, ids)) yield* heads;
   }
-
-  private async *byAggregate(
-    type: string,
-    ids: readonly string[],
-    filter: EventFilter,
-  ): AsyncGenerator<StoredEvent[]> {
-    const from = Math.max(1, Number(filter.fromVersion ?? 1n));
-    for await (const head of this.heads(type, ids)) {
-      const to = Math.min(head.version, Number(filter.toVersion ?? BigInt(head.version)));
-      if (from > to) continue;
-      let batch: StoredEvent[] = [];
-      for await (const event of this.repository.scanEvents(head, from, to)) {
-        batch.push(event);
-        if (batch.length >= BATCH) {
-          yield batch;
-          batch = [];
-        }
-      }
-      if (batch.length > 0) yield batch;
-    }
-  }
-
-  private async *byPosition(filter: EventFilter): AsyncGenerator<StoredEvent[]> {
-    const type = filter.aggregateType ?? null;
-    const number = type === null ? null : this.catalogue.typeNumber(type);
-    if (type !== null && number === null) return;
-    const from = Math.max(1, Number(filter.fromPosition ?? 1n));
-    const to = Math.min(this.position, Number(filter.toPosition ?? BigInt(this.position)));
-    if (from > to) return;
-    let places: { agg: Buffer; version: number }[] = [];
-    for await (const entry of this.repository.positions.scan(from, to)) {
-      if (number !== null && typeNumberOf(entry.agg) !== number) continue;
-      places.push(entry);
-      if (places.length >= BATCH) {
-        yield await this.fetch(places);
-        places = [];
-      }
-    }
-    if (places.length > 0) yield await this.fetch(places);
-  }
-
-  private async fetch(places: readonly { agg: Buffer; version: number }[]): Promise<StoredEvent[]> {
-    const events = await this.repository.eventsAt(places);
-    return events.map((event) => {
-      if (event === null) throw new DatabaseError(SqlState.dataCorrupted, 'an event of the log is missing');
-      return event;
-    });
-  }
 }
 
 /** Reading all events between is cheaper than looking up each aggregate's, if enough of them have to look back. */
@@ -349,18 +273,4 @@ function isWorthScanning(heads: readonly Head[], limit: number): boolean {
   );
   const between = heads.reduce((sum, { version }) => sum + version, 0);
   return between <= changed.length * SCANNED_VERSIONS_MAX;
-}
-
-function matches(event: StoredEvent, filter: EventFilter): boolean {
-  if (filter.internal !== true && isInternalType(event.type)) return false;
-  if (filter.eventTypes && !filter.eventTypes.includes(event.eventType)) return false;
-  if (filter.aggregateIds && !filter.aggregateIds.includes(event.id)) return false;
-  const position = BigInt(event.position);
-  const version = BigInt(event.version);
-  return (
-    position >= (filter.fromPosition ?? position) &&
-    position <= (filter.toPosition ?? position) &&
-    version >= (filter.fromVersion ?? version) &&
-    version <= (filter.toVersion ?? version)
-  );
 }

@@ -1,14 +1,11 @@
 /** Every version there ever was of a type's aggregates: what a follower needs to answer look-backs by itself. */
-import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { CommitLoop } from './commit/loop.js';
-import { Prefix, prefixRange, typePrefix } from './codec/keys.js';
+import { scanTypeEvents, type EventVisitor } from './eventScan.js';
 import { DatabaseError, SqlState } from './errors.js';
 import { foldEvent, stateBefore } from './lookBack.js';
 import { RecentMap } from './cache/recent.js';
 import type { Head, PlainState, Repository, StoredEvent } from './repository.js';
 import { toStateRow } from './rows.js';
-import { AggregateCursor } from './store/cursor.js';
-import type { StoredEntry } from './store/store.js';
 import type { StateRow } from './types.js';
 
 /** A state, and the position of the event that replaced it; null: none did so far. */
@@ -17,11 +14,7 @@ export interface VersionRow extends StateRow {
 }
 
 const ROWS = 1000;
-/** Longer at a stretch, and appends would wait for it. */
-const STRETCH_MS = 2;
 const TIMES_KNOWN = 10_000;
-/** An aggregate with more events is read by itself, so that they are not in memory all at once. */
-const TOGETHER_MAX = 1000;
 
 export class Versions {
   private readonly times = new RecentMap<number, number>(TIMES_KNOWN);
@@ -38,47 +31,11 @@ export class Versions {
   async *all(type: string, through: bigint, signal?: AbortSignal): AsyncGenerator<VersionRow[]> {
     const number = this.loop.state.catalogue.typeNumber(type);
     if (number === null) return;
-    const last = Number(through);
-    const stored = new AggregateCursor(this.repository.store, prefixRange(Prefix.event, typePrefix(number)));
-    let rows: VersionRow[] = [];
-    let since = performance.now();
-    try {
-      for await (const heads of this.repository.scans.heads(typePrefix(number))) {
-        signal?.throwIfAborted();
-        for (const head of heads) {
-          const own = new OwnVersions(head, last);
-          if (head.version > TOGETHER_MAX) {
-            for await (const event of this.repository.scanEvents(head, 1, head.version)) {
-              signal?.throwIfAborted();
-              if (!own.add(event, rows)) break;
-              if (rows.length >= ROWS) {
-                yield rows;
-                rows = [];
-              }
-            }
-          } else {
-            const add = ({ key, value }: StoredEntry): boolean =>
-              own.add(this.repository.openEventWith(head, key, value), rows);
-            let more = true;
-            for (let at = stored.nextOf(head.agg); more && at !== undefined; at = stored.nextOf(head.agg))
-              more = add(at);
-            if (more && !stored.isPast(head.agg))
-              for (const entry of await stored.of(head.agg)) if (!add(entry)) break;
-          }
-          own.end(rows);
-          if (performance.now() - since > STRETCH_MS) {
-            await othersTurn();
-            since = performance.now();
-          }
-          if (rows.length < ROWS) continue;
-          yield rows;
-          rows = [];
-        }
-      }
-    } finally {
-      await stored.close();
-    }
-    if (rows.length > 0) yield rows;
+    const fold = new VersionFold(Number(through));
+    const scan = scanTypeEvents(this.repository, number, Number(through), fold, signal);
+    while ((await scan.next()).done !== true) yield fold.take();
+    const rest = fold.take();
+    if (rest.length > 0) yield rest;
   }
 
   /**
@@ -105,39 +62,39 @@ export class Versions {
   }
 }
 
-/** Folds one aggregate's events, each version becoming a row once it is known what replaced it. */
-class OwnVersions {
-  private state: PlainState;
+/** Folds the events, each version becoming a row once it is known what replaced it. */
+class VersionFold implements EventVisitor {
+  private state: PlainState | null = null;
+  private rows: VersionRow[] = [];
 
-  constructor(
-    private readonly head: Head,
-    private readonly last: number,
-  ) {
+  constructor(private readonly last: number) {}
+
+  begin(head: Head): void {
     this.state = stateBefore(head);
   }
 
-  /** False for an event beyond the last position: it tells only that there are no more. */
-  add(event: StoredEvent, rows: VersionRow[]): boolean {
-    if (event.position > this.last) return false;
-    if (event.version !== this.state.version + 1)
-      throw missing(this.head.type, BigInt(this.state.version + 1));
-    if (this.state.version > 0) rows.push({ ...toStateRow(this.state), until: BigInt(event.position) });
-    this.state = foldEvent(this.state, event);
-    return true;
+  add(event: StoredEvent): void {
+    const { state } = this;
+    if (state === null) return;
+    if (state.version > 0) this.rows.push({ ...toStateRow(state), until: BigInt(event.position) });
+    this.state = foldEvent(state, event);
   }
 
-  end(rows: VersionRow[]): void {
-    const { version, position } = this.state;
-    if (version < this.head.version && this.head.position <= this.last)
-      throw missing(this.head.type, BigInt(version + 1));
+  end(head: Head): void {
+    const { state } = this;
+    if (state === null || state.version === 0 || state.position > this.last) return;
     // The newest state may say more than its events (archived).
-    const newest = version === this.head.version ? this.head : this.state;
-    if (version > 0 && position <= this.last) rows.push({ ...toStateRow(newest), until: null });
+    const newest = state.version === head.version ? head : state;
+    this.rows.push({ ...toStateRow(newest), until: null });
   }
-}
 
-function missing(type: string, version: bigint): DatabaseError {
-  return new DatabaseError(SqlState.dataCorrupted, 'an event is missing', {
-    detail: `aggregate "${type}": version ${version} is not stored.`,
-  });
+  get isFull(): boolean {
+    return this.rows.length >= ROWS;
+  }
+
+  take(): VersionRow[] {
+    const { rows } = this;
+    this.rows = [];
+    return rows;
+  }
 }

@@ -7,7 +7,8 @@ import type { Checkpoint } from '../engine/checkpoint.js';
 import type { Appended } from '../engine/commit/appended.js';
 import type { EventProof } from '../engine/proofs/verifier.js';
 import type { ReadCounts } from '../engine/lookBack.js';
-import type { EventFilter, Ids, ReadEstimate } from '../engine/reader.js';
+import type { EventFilter } from '../engine/eventReader.js';
+import type { Ids, ReadEstimate } from '../engine/reader.js';
 import type { Identity } from '../engine/tokens/identity.js';
 import type { TokenRecord, TokenRequest } from '../engine/tokens/tokens.js';
 import type {

@@ -72,7 +72,7 @@ async function ask(
   state: SessionState,
   sql: string,
   types: readonly number[],
-  values: readonly (string | null)[],
+  values: readonly (string | Buffer | null)[],
 ): Promise<QueryRows> {
   await state.relayAnswered();
   const relay = await state.relayReady();
@@ -87,7 +87,7 @@ async function ask(
     tooLarge ||= rows.length >= MAX_PENDING_EVENTS || bytes > MAX_BYTES;
     if (!tooLarge) rows.push(decodeDataRow(frame.body).map((value) => value?.toString('utf8') ?? null));
   };
-  const parameters = values.map((value) => (value === null ? null : Buffer.from(value)));
+  const parameters = values.map((value) => (typeof value === 'string' ? Buffer.from(value) : value));
   await exchange(
     relay,
     [

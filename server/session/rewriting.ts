@@ -11,7 +11,7 @@ import type { SessionState } from './state.js';
 
 export interface PreparedRead extends RewrittenRead {
   /** Parameters behind the client's own. */
-  readonly extra: readonly string[];
+  readonly extra: readonly Buffer[];
   readonly notes: PlanNotes | null;
 }
 
@@ -56,9 +56,11 @@ export function rewrite(
   return rewritten;
 }
 
+const NO_ROWS = Buffer.from('[]');
+
 export interface EngineRows {
   /** The JSON of the engine relations, in their order; empty where a table has the rows. */
-  readonly json: readonly string[];
+  readonly json: readonly Buffer[];
   readonly tables: readonly (RowTable | null)[];
   /** For EXPLAIN: what is to be said of them. */
   readonly notes: PlanNotes | null;
@@ -78,13 +80,13 @@ export async function engineRows(
     timestamp: onceEach((text) => state.timestamp(text)),
     signal: state.signal,
   };
-  const json: string[] = [];
+  const json: Buffer[] = [];
   const scans: ScanReport[] = [];
   const answers = await pastAnswers(state, read, context);
   for (const [index, relation] of read.engineRelations.entries()) {
     const answer = answers[index] ?? null;
     if (answer?.kind === 'table') {
-      json.push('[]');
+      json.push(NO_ROWS);
       scans.push(tableScan(relation, context));
     } else if (read.explain === null) json.push(await relationJson(relation, context));
     else if (read.explain.analyze) {
@@ -92,7 +94,7 @@ export async function engineRows(
       json.push(measured.json);
       scans.push(measured.report);
     } else {
-      json.push('[]');
+      json.push(NO_ROWS);
       scans.push(await estimateScan(relation, context, answer));
     }
   }
@@ -129,7 +131,11 @@ export async function prepareRead(
 ): Promise<PreparedRead> {
   const { json, tables, notes } = await engineRows(state, read, parameters);
   const rewritten = rewrite(state, read, true, tables);
-  return { ...rewritten, extra: [...json, ...overlayRows(state, read)], notes };
+  return {
+    ...rewritten,
+    extra: [...json, ...overlayRows(state, read).map((text) => Buffer.from(text))],
+    notes,
+  };
 }
 
 /** A read without parameters, the rows standing in its text (COPY takes none). */
@@ -142,7 +148,7 @@ export async function inlineRead(state: SessionState, read: ReadStatement): Prom
     read,
     {
       stored: (reference) => storedColumns(state, reference),
-      engine: (index) => tables[index] ?? engine[index] ?? '[]',
+      engine: (index) => tables[index] ?? engine[index]?.toString() ?? '[]',
       state: (index) => {
         const reference = read.stateReferences[index];
         return reference === undefined ? null : (own[changed.indexOf(reference)] ?? null);

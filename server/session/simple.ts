@@ -111,14 +111,13 @@ async function relayQuery(state: SessionState, sql: string, map: PositionMap): P
 async function relayStatement(
   state: SessionState,
   sql: string,
-  json: readonly string[],
+  json: readonly Buffer[],
   sink: Sink,
 ): Promise<void> {
   const relay = await state.relayReady();
-  const parameters = json.map((value) => Buffer.from(value));
   const parameterTypes = json.map(() => TypeOid.json);
   relay.send(encodeParse({ statement: '', text: sql, parameterTypes }), 'parse', sink);
-  const bind = { portal: '', statement: '', parameterFormats: [], parameters, resultFormats: [] };
+  const bind = { portal: '', statement: '', parameterFormats: [], parameters: json, resultFormats: [] };
   relay.send(encodeBind(bind), 'bind', sink);
   relay.send(encodeDescribe({ target: 'portal', name: '' }), 'describe', sink);
   relay.send(encodeExecute(''), 'execute', sink);

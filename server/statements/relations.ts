@@ -1,7 +1,7 @@
 /** The rows of relations that only the engine has, as the JSON their rewritten reference expands. */
 import { DatabaseError, SqlState } from '../../engine/errors.js';
 import type { ReadCounts } from '../../engine/lookBack.js';
-import type { EventFilter } from '../../engine/reader.js';
+import type { EventFilter } from '../../engine/eventReader.js';
 import { eventColumns } from '../../engine/schema/eventRelations.js';
 import { requireAggregate, requireEventType } from '../../engine/schema/validate.js';
 import type { AsOf, EventRow, Fields, HistoryRow, Schema, StateRow } from '../../engine/types.js';
@@ -11,10 +11,8 @@ import type { Access } from '../session/access.js';
 import { parseTextArray } from '../values/arrays.js';
 import { operandValue, type Parameters } from './append.js';
 import { timestampText } from './result.js';
+import { JsonRows } from './jsonRows.js';
 import { systemRows } from './system.js';
-
-/** PostgreSQL takes no parameter of 1 GB; a quarter of that is plenty and keeps memory bounded. */
-const MAX_JSON_BYTES = 256 * 1024 * 1024;
 
 export interface RelationContext {
   readonly engine: SessionEngine;
@@ -24,25 +22,6 @@ export interface RelationContext {
   /** Reads a timestamp as the session's TimeZone and DateStyle do; microseconds since 1970. */
   readonly timestamp: (text: string) => Promise<bigint>;
   readonly signal: AbortSignal;
-}
-
-/** Gathers a JSON array within the limit. */
-class JsonRows {
-  private readonly parts: string[] = [];
-  private size = 0;
-
-  add(row: string): void {
-    this.size += row.length + 1;
-    if (this.size > MAX_JSON_BYTES)
-      throw new DatabaseError(SqlState.programLimitExceeded, 'the query reads too many engine rows at once', {
-        hint: 'Narrow it by aggregate_id, version or position.',
-      });
-    this.parts.push(row);
-  }
-
-  toString(): string {
-    return `[${this.parts.join(',')}]`;
-  }
 }
 
 /** What the conditions leave to read. */
@@ -117,22 +96,24 @@ export async function resolveAsOf(clause: AsOfClause, context: RelationContext):
 }
 
 /**
- * The rows of one engine relation as a JSON array of objects, restricted to what the token may read.
+ * The rows of one engine relation as a JSON array of objects, restricted to what the token may read; events in the order of
+ * their positions, unless aggregates are named.
  * @param counts grows by what is read
  */
 export async function relationJson(
   relation: EngineRelation,
   context: RelationContext,
   counts?: ReadCounts & { rows: number },
-): Promise<string> {
+): Promise<Buffer> {
   const { source, conditions } = relation;
   const { engine, access, signal } = context;
   const { ids, filter } = narrow(conditions, context.parameters);
   const out = new JsonRows();
-  const add = (row: string): void => {
+  const add = (row: string, position?: bigint): void => {
     if (counts !== undefined) counts.rows++;
-    out.add(row);
+    out.add(row, position);
   };
+  const anyOrder = ids === null;
   switch (source.kind) {
     case 'state': {
       access.requireReadSome(source.aggregateType);
@@ -156,9 +137,12 @@ export async function relationJson(
         ...filter,
         aggregateType: source.aggregateType,
         internal: access.admin && source.aggregateType === null,
+        anyOrder,
       };
       for await (const batch of engine.events(all, signal, counts))
-        for (const row of batch) if (access.canRead(row.aggregateType, row.aggregateId)) add(eventJson(row));
+        for (const row of batch)
+          if (access.canRead(row.aggregateType, row.aggregateId))
+            add(eventJson(row), anyOrder ? row.position : undefined);
       break;
     }
     case 'event': {
@@ -166,17 +150,19 @@ export async function relationJson(
       access.requireReadSome(aggregateType);
       const encode = eventEncoder(context.schema, aggregateType, eventType);
       for await (const batch of engine.events(
-        { ...filter, aggregateType, eventTypes: [eventType] },
+        { ...filter, aggregateType, eventTypes: [eventType], anyOrder },
         signal,
         counts,
       ))
-        for (const row of batch) if (access.canRead(row.aggregateType, row.aggregateId)) add(encode(row));
+        for (const row of batch)
+          if (access.canRead(row.aggregateType, row.aggregateId))
+            add(encode(row), anyOrder ? row.position : undefined);
       break;
     }
     case 'system':
       for (const row of await systemRows(source.name, engine, access)) add(JSON.stringify(row));
   }
-  return out.toString();
+  return out.bytes(signal);
 }
 
 /** A state's columns as the inside of a JSON object, its fields as text. */

@@ -4,7 +4,8 @@
  */
 import type { Checkpoint } from '../../engine/checkpoint.js';
 import type { ReadCounts } from '../../engine/lookBack.js';
-import type { EventFilter, Ids } from '../../engine/reader.js';
+import type { EventFilter } from '../../engine/eventReader.js';
+import type { Ids } from '../../engine/reader.js';
 import type { Identity } from '../../engine/tokens/identity.js';
 import type { TokenRequest } from '../../engine/tokens/tokens.js';
 import type {

@@ -63,8 +63,8 @@ export function formatAt(formats: readonly Format[], index: number): Format {
 export interface BindChanges {
   readonly portal?: string;
   readonly statement?: string;
-  /** Parameters to append behind the client's own, in text format. */
-  readonly extraText?: readonly (string | null)[];
+  /** Parameters to append behind the client's own, in text format; bytes are UTF-8. */
+  readonly extraText?: readonly (string | Buffer | null)[];
 }
 
 /** The same Bind under other names and with more parameters. Throws 54000 above 65,535 parameters. */
@@ -73,7 +73,7 @@ export function rewriteBind(bind: Bind, changes: BindChanges): Bind {
   const statement = changes.statement ?? bind.statement;
   const extra = changes.extraText ?? [];
   if (extra.length === 0) return { ...bind, portal, statement };
-  const added = extra.map((text) => (text === null ? null : Buffer.from(text)));
+  const added = extra.map((text) => (typeof text === 'string' ? Buffer.from(text) : text));
   const parameters = [...bind.parameters, ...added];
   checkCount(parameters.length, 'parameters');
   const parameterFormats = appendTextFormats(bind, extra.length);

@@ -158,7 +158,7 @@ export async function measuredScan(
   context: RelationContext,
   timing: boolean,
   answer: PastAnswer | null,
-): Promise<{ readonly json: string; readonly report: ScanReport }> {
+): Promise<{ readonly json: Buffer; readonly report: ScanReport }> {
   const counts = { aggregates: 0, snapshots: 0, events: 0, cached: 0, rows: 0 };
   const started = performance.now();
   const json = await relationJson(relation, context, counts);
