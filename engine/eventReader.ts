@@ -6,7 +6,7 @@ import { DatabaseError, SqlState } from './errors.js';
 import { scanTypeEvents, type EventVisitor } from './eventScan.js';
 import type { ReadCounts } from './lookBack.js';
 import type { Repository, StoredEvent } from './repository.js';
-import { toEventRow } from './rows.js';
+import { toEventRow, toUnhashedRow } from './rows.js';
 import type { EventRow } from './types.js';
 
 /** Rows handed over at a time. */
@@ -28,6 +28,8 @@ export interface EventFilter {
   readonly internal?: boolean;
   /** They may come in any order: then many are read several times as fast. */
   readonly anyOrder?: boolean;
+  /** Nobody looks at their hashes, which are then empty. */
+  readonly noHash?: boolean;
 }
 
 export class EventReader {
@@ -60,7 +62,9 @@ export class EventReader {
     for await (const events of source) {
       signal?.throwIfAborted();
       if (counts !== undefined) counts.events += events.length;
-      const rows = events.filter((event) => matches(event, filter)).map(toEventRow);
+      const rows = events
+        .filter((event) => matches(event, filter))
+        .map(filter.noHash === true ? toUnhashedRow : toEventRow);
       if (rows.length > 0) yield rows;
     }
   }

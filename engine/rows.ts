@@ -24,6 +24,11 @@ export function leafOf(event: StoredEvent, to?: Buffer): Buffer {
 }
 
 export function toEventRow(event: StoredEvent): EventRow {
+  return { ...toUnhashedRow(event), eventHash: leafOf(event).toString('hex') };
+}
+
+/** Without its hash, which takes longer than all the rest. */
+export function toUnhashedRow(event: StoredEvent): EventRow {
   return {
     position: BigInt(event.position),
     aggregateType: event.type,
@@ -35,6 +40,6 @@ export function toEventRow(event: StoredEvent): EventRow {
     actor: event.actor,
     recordedAt: BigInt(event.recordedAt),
     eventId: formatUuid(event.eventId),
-    eventHash: leafOf(event).toString('hex'),
+    eventHash: '',
   };
 }

@@ -21,6 +21,10 @@ export function postgresSettings(socketDirectory: string): string {
     max_connections: '200',
     superuser_reserved_connections: '10',
     shared_buffers: '128MB',
+    // Memory, or at least no disk that turns: a page read out of turn costs little more.
+    random_page_cost: '1.1',
+    // Sorts and hashes of reports; with hash_mem_multiplier a hash may take twice as much.
+    work_mem: '16MB',
     dynamic_shared_memory_type: 'mmap',
     fsync: 'off',
     // Without fsync this only hands the log to the kernel. Off, a killed PostgreSQL would forget its latest commits, and

@@ -79,6 +79,19 @@ export function stateColumns(aggregateType: string, schema: Schema): readonly Re
   return [...STATE, ...aggregate.fields];
 }
 
+/** The names of those that a statement can read; null: all of them. */
+export function wantedColumns(
+  relation: Pick<EngineRelation, 'source' | 'use'>,
+  schema: Schema,
+): ReadonlySet<string> | null {
+  const { source, use } = relation;
+  // There are few rows of these.
+  if (use === null || source.kind === 'system') return null;
+  const all = relationColumns(relation, schema).map(({ name }) => name);
+  const isWhole = [...use.own].some((name) => !all.includes(name));
+  return isWhole ? null : new Set(all.filter((name) => use.names.has(name)));
+}
+
 /** The columns of a relation whose rows the engine gives, in the order in which `*` shows them. */
 export function relationColumns(
   relation: Pick<EngineRelation, 'source'>,

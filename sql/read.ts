@@ -3,6 +3,7 @@ import { findAsOf } from './asOf.js';
 import type { AsOfText } from './asOf.js';
 import { unwrap } from './ast.js';
 import type { Catalogue } from './catalogue.js';
+import { ColumnUses } from './columnUse.js';
 import { explainOptions } from './explainOptions.js';
 import type { Token } from './lexer.js';
 import { displayName, quoteName } from './names.js';
@@ -12,7 +13,7 @@ import { parsePostgres } from './postgres.js';
 import { ReadAnalysis, refuseUnbound } from './readAnalysis.js';
 import { refusal, refuseStatement } from './refuse.js';
 import { TokenIndex } from './relations.js';
-import type { ExplainOptions, ReadStatement } from './statement.js';
+import type { EngineRelation, ExplainOptions, ReadStatement } from './statement.js';
 import { blank } from './text.js';
 import type { SqlText } from './text.js';
 
@@ -58,7 +59,7 @@ export function readStatement(parsed: ParsedText, catalogue: Catalogue): ReadSta
     form,
     sql: text.sql,
     offset: text.offset,
-    engineRelations: analysis.engineRelations.sort(byStart),
+    engineRelations: withUse(analysis.engineRelations, node).sort(byStart),
     stateReferences: analysis.stateReferences.sort(byStart),
     hasStar: analysis.stateReferences.length > 0 && JSON.stringify(node).includes('"A_Star"'),
     explain: explainOf(node),
@@ -66,6 +67,12 @@ export function readStatement(parsed: ParsedText, catalogue: Catalogue): ReadSta
     point: form === 'select' ? pointRead(node, catalogue, asOf) : null,
     isLookup: form === 'select' && asOf.length === 0 && isLookup(node, catalogue),
   };
+}
+
+function withUse(relations: readonly Omit<EngineRelation, 'use'>[], node: Node): EngineRelation[] {
+  if (relations.length === 0) return [];
+  const uses = new ColumnUses(node);
+  return relations.map((relation) => ({ ...relation, use: uses.of(relation.alias) }));
 }
 
 function explainOf(node: Node): ExplainOptions | null {

@@ -37,7 +37,7 @@ const NO_SURROUNDINGS: Surroundings = { where: undefined, alone: false, visible:
  * kinds are allowed by name; whatever else turns up inside a query is refused.
  */
 export class ReadAnalysis {
-  readonly engineRelations: EngineRelation[] = [];
+  readonly engineRelations: Omit<EngineRelation, 'use'>[] = [];
   readonly stateReferences: StateReference[] = [];
   /** Relations that are neither an aggregate's nor the engine's: views, catalogues, or nothing at all. */
   readonly otherRelations: RangeVar[] = [];

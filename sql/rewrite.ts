@@ -40,19 +40,26 @@ interface Edit extends ByteRange {
 }
 
 type Columns = (relation: EngineRelation | StateReference) => readonly ResultColumn[];
+/** The names of the columns whose values are there; null: all of them. */
+type Wanted = (relation: EngineRelation) => ReadonlySet<string> | null;
 
 /**
  * Replaces the relations of a read by subqueries over JSON, one array of objects for each, or over a table. Nothing else of the text is
  * changed, and AS OF goes with the name in front of it.
  */
-export function rewriteRead(read: ReadStatement, replace: Replacement, columns: Columns): RewrittenRead {
+export function rewriteRead(
+  read: ReadStatement,
+  replace: Replacement,
+  columns: Columns,
+  wanted: Wanted = () => null,
+): RewrittenRead {
   const edits: Edit[] = [];
   read.engineRelations.forEach((relation, index) => {
     const source = replace.engine(index);
     const subquery =
       typeof source === 'object'
         ? tableRows(source, columns(relation), explained(read, `history:${index}`))
-        : `(SELECT * FROM ${recordset(source, columns(relation), explained(read, `engine:${index}`))})`;
+        : engineRows(source, columns(relation), wanted(relation), explained(read, `engine:${index}`));
     addEdits(edits, relation, subquery);
   });
   read.stateReferences.forEach((reference, index) => {
@@ -86,6 +93,22 @@ function addEdits(edits: Edit[], place: EngineRelation | StateReference, subquer
 
 function json(source: RowSource): string {
   return `${typeof source === 'number' ? `$${source}` : quoteLiteral(source)}::json`;
+}
+
+/** Columns that nobody reads are there, so that names are found and errors say the same, but have no values. */
+function engineRows(
+  source: RowSource,
+  columns: readonly ResultColumn[],
+  wanted: ReadonlySet<string> | null,
+  alias: string,
+): string {
+  const [first] = columns;
+  if (wanted === null || first === undefined) return `(SELECT * FROM ${recordset(source, columns, alias)})`;
+  const given = columns.filter(({ name }) => wanted.has(name));
+  const list = columns.map(({ name, type }) =>
+    wanted.has(name) ? `${quoteName(alias)}.${quoteName(name)}` : `NULL::${type} AS ${quoteName(name)}`,
+  );
+  return `(SELECT ${list.join(', ')} FROM ${recordset(source, given.length > 0 ? given : [first], alias)})`;
 }
 
 function recordset(source: RowSource, columns: readonly ResultColumn[], alias: string): string {

@@ -1,3 +1,4 @@
+import type { ColumnUse } from './columnUse.js';
 import type { AggregateDefinition, Expectation, FieldDefinition } from '../engine/types.js';
 
 /** A value in a dialect statement: a literal, or `$n`. Literals are text, as PostgreSQL would print them. */
@@ -166,6 +167,8 @@ export interface EngineRelation {
   readonly frame: RelationFrame;
   /** What the statement calls it. */
   readonly alias: string;
+  /** Which of its columns can be read; null: all of them. */
+  readonly use: ColumnUse | null;
 }
 
 /** What a replaced relation needs around it besides its alias. */

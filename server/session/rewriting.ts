@@ -1,10 +1,11 @@
 /** How a read is given to the read model: engine rows and uncommitted appends come as JSON parameters. */
 import type { ReadStatement, StateReference } from '../../sql/statement.js';
-import { relationColumns, stateColumns } from '../../sql/columns.js';
+import { relationColumns, stateColumns, wantedColumns } from '../../sql/columns.js';
 import { rewriteRead, type RewrittenRead, type RowTable } from '../../sql/rewrite.js';
 import type { PlanNotes } from '../statements/explain/annotate.js';
 import { estimateScan, measuredScan, tableScan, type ScanReport } from '../statements/explain/scan.js';
-import { relationJson, stateJson, type RelationContext } from '../statements/relations.js';
+import { relationJson, type RelationContext } from '../statements/relations.js';
+import { stateEncoder } from '../statements/rowJson.js';
 import type { Parameters } from '../statements/append.js';
 import { pastAnswers } from './past.js';
 import type { SessionState } from './state.js';
@@ -52,6 +53,7 @@ export function rewrite(
     },
     (relation) =>
       'source' in relation ? relationColumns(relation, schema) : stateColumns(relation.aggregateType, schema),
+    (relation) => wantedColumns(relation, schema),
   );
   return rewritten;
 }
@@ -119,7 +121,7 @@ export function overlayRows(state: SessionState, read: ReadStatement): string[] 
     const rows = state.transaction
       .states(aggregateType)
       .filter((row) => state.access.canRead(row.aggregateType, row.aggregateId));
-    return `[${rows.map((row) => `{${stateJson(row)}}`).join(',')}]`;
+    return `[${rows.map(stateEncoder(null)).join(',')}]`;
   });
 }
 
@@ -156,5 +158,6 @@ export async function inlineRead(state: SessionState, read: ReadStatement): Prom
     },
     (relation) =>
       'source' in relation ? relationColumns(relation, schema) : stateColumns(relation.aggregateType, schema),
+    (relation) => wantedColumns(relation, schema),
   );
 }

@@ -4,7 +4,7 @@ import { stateColumns } from '../../sql/columns.js';
 import { quoteName } from '../../sql/names.js';
 import { jsonRows } from '../../sql/rewrite.js';
 import type { SessionEngine, SessionReadModel } from '../ports.js';
-import { stateJson } from './relations.js';
+import { stateEncoder } from './rowJson.js';
 
 const IDS = 10_000;
 
@@ -48,7 +48,7 @@ async function compareStates(
   }
   const schema = engine.schema();
   for (const [type, rows] of byType) {
-    const json = `[${rows.map((row) => `{${stateJson(row)}}`).join(',')}]`;
+    const json = `[${rows.map(stateEncoder(null)).join(',')}]`;
     const columns = stateColumns(type, schema);
     const table = `public.${quoteName(type)}`;
     // A row that has moved on since is not a difference: the fold is of an older version.

@@ -4,14 +4,15 @@ import type { ReadCounts } from '../../engine/lookBack.js';
 import type { EventFilter } from '../../engine/eventReader.js';
 import { eventColumns } from '../../engine/schema/eventRelations.js';
 import { requireAggregate, requireEventType } from '../../engine/schema/validate.js';
-import type { AsOf, EventRow, Fields, HistoryRow, Schema, StateRow } from '../../engine/types.js';
+import type { AsOf, EventRow, Schema } from '../../engine/types.js';
+import { wantedColumns } from '../../sql/columns.js';
 import type { AsOfClause, Condition, EngineRelation } from '../../sql/statement.js';
 import type { SessionEngine } from '../ports.js';
 import type { Access } from '../session/access.js';
 import { parseTextArray } from '../values/arrays.js';
 import { operandValue, type Parameters } from './append.js';
-import { timestampText } from './result.js';
 import { JsonRows } from './jsonRows.js';
+import { eventEncoder, historyEncoder, stateEncoder, typedEventEncoder } from './rowJson.js';
 import { systemRows } from './system.js';
 
 export interface RelationContext {
@@ -113,108 +114,51 @@ export async function relationJson(
     if (counts !== undefined) counts.rows++;
     out.add(row, position);
   };
-  const anyOrder = ids === null;
+  const wanted = wantedColumns(relation, context.schema);
+  const allowed = (row: { readonly aggregateType: string; readonly aggregateId: string }): boolean =>
+    access.canRead(row.aggregateType, row.aggregateId);
+  const addEvents = async (more: EventFilter, encode: (row: EventRow) => string): Promise<void> => {
+    const anyOrder = ids === null;
+    const noHash = wanted?.has('event_hash') === false;
+    for await (const batch of engine.events({ ...filter, ...more, anyOrder, noHash }, signal, counts))
+      for (const row of batch) if (allowed(row)) add(encode(row), anyOrder ? row.position : undefined);
+  };
   switch (source.kind) {
     case 'state': {
       access.requireReadSome(source.aggregateType);
       const asOf = await resolveAsOf(source.asOf, context);
+      const encode = stateEncoder(wanted);
       for await (const batch of engine.states(source.aggregateType, ids, asOf, signal, counts))
-        for (const row of batch)
-          if (access.canRead(row.aggregateType, row.aggregateId)) add(`{${stateJson(row)}}`);
+        for (const row of batch) if (allowed(row)) add(encode(row));
       break;
     }
     case 'history': {
       access.requireReadSome(source.aggregateType);
+      const encode = historyEncoder(wanted);
       for await (const batch of engine.history(source.aggregateType, ids, signal, counts))
-        for (const row of batch)
-          if (access.canRead(row.aggregateType, row.aggregateId))
-            add(`{${stateJson(row)},${historyPart(row)}}`);
+        for (const row of batch) if (allowed(row)) add(encode(row));
       break;
     }
     case 'events': {
-      if (source.aggregateType !== null) access.requireReadSome(source.aggregateType);
-      const all = {
-        ...filter,
-        aggregateType: source.aggregateType,
-        internal: access.admin && source.aggregateType === null,
-        anyOrder,
-      };
-      for await (const batch of engine.events(all, signal, counts))
-        for (const row of batch)
-          if (access.canRead(row.aggregateType, row.aggregateId))
-            add(eventJson(row), anyOrder ? row.position : undefined);
+      const { aggregateType } = source;
+      if (aggregateType !== null) access.requireReadSome(aggregateType);
+      await addEvents(
+        { aggregateType, internal: access.admin && aggregateType === null },
+        eventEncoder(wanted),
+      );
       break;
     }
     case 'event': {
       const { aggregateType, eventType } = source;
       access.requireReadSome(aggregateType);
-      const encode = eventEncoder(context.schema, aggregateType, eventType);
-      for await (const batch of engine.events(
-        { ...filter, aggregateType, eventTypes: [eventType], anyOrder },
-        signal,
-        counts,
-      ))
-        for (const row of batch)
-          if (access.canRead(row.aggregateType, row.aggregateId))
-            add(encode(row), anyOrder ? row.position : undefined);
+      const aggregate = requireAggregate(context.schema, aggregateType);
+      const columns = eventColumns({ aggregate, event: requireEventType(aggregate, eventType) });
+      const fields = new Set(columns.filter(({ kind }) => kind === 'field').map(({ name }) => name));
+      await addEvents({ aggregateType, eventTypes: [eventType] }, typedEventEncoder(wanted, fields));
       break;
     }
     case 'system':
       for (const row of await systemRows(source.name, engine, access)) add(JSON.stringify(row));
   }
   return out.bytes(signal);
-}
-
-/** A state's columns as the inside of a JSON object, its fields as text. */
-export function stateJson(row: StateRow): string {
-  return (
-    `"aggregate_id":${JSON.stringify(row.aggregateId)},"version":${row.version},` +
-    `"created_at":"${timestampText(row.createdAt)}","updated_at":"${timestampText(row.updatedAt)}",` +
-    `"archived":${row.archived}${fieldParts(row.fields)}`
-  );
-}
-
-function fieldParts(fields: Fields): string {
-  let text = '';
-  for (const [name, value] of Object.entries(fields)) {
-    if (value !== null) text += `,${JSON.stringify(name)}:${JSON.stringify(value)}`;
-  }
-  return text;
-}
-
-/** Encodes an event as its relation in schema `events` shows it: with its fields as columns. */
-function eventEncoder(schema: Schema, aggregateType: string, eventType: string): (row: EventRow) => string {
-  const aggregate = requireAggregate(schema, aggregateType);
-  const columns = eventColumns({ aggregate, event: requireEventType(aggregate, eventType) });
-  const fields = columns.filter(({ kind }) => kind === 'field');
-  const shown = new Set(fields.map(({ name }) => name));
-  return (row) => {
-    const own = `"aggregate_id":${JSON.stringify(row.aggregateId)},${eventPart(row)}`;
-    // Past events may have carried fields that the event no longer declares.
-    const payload = Object.entries(row.payload).filter(([name]) => shown.has(name));
-    return `{${own}${fieldParts(Object.fromEntries(payload))}}`;
-  };
-}
-
-function historyPart(row: HistoryRow): string {
-  const to = row.validTo === null ? 'null' : `"${timestampText(row.validTo)}"`;
-  return (
-    `"valid_from":"${timestampText(row.validFrom)}","valid_to":${to},` +
-    `"event_type":${JSON.stringify(row.eventType)},"position":${row.position}`
-  );
-}
-
-function eventJson(row: EventRow): string {
-  return (
-    `{"aggregate_type":${JSON.stringify(row.aggregateType)},"aggregate_id":${JSON.stringify(row.aggregateId)},` +
-    `"event_type":${JSON.stringify(row.eventType)},"payload":${JSON.stringify(row.payload)},${eventPart(row)}}`
-  );
-}
-
-function eventPart(row: EventRow): string {
-  return (
-    `"position":${row.position},"version":${row.version},"metadata":${row.metadata ?? 'null'},` +
-    `"actor":${JSON.stringify(row.actor)},"recorded_at":"${timestampText(row.recordedAt)}",` +
-    `"event_id":"${row.eventId}","event_hash":"${row.eventHash}"`
-  );
 }
