@@ -38,6 +38,7 @@ export class EmbeddedPostgres extends EventEmitter<Events> {
   private readonly account: Account | null = childAccount();
   private binaries: Binaries | null = null;
   private child: ChildProcess | null = null;
+  private isReady = false;
   private stopping = false;
   private quickFailures = 0;
   private logLines: string[] = [];
@@ -54,8 +55,9 @@ export class EmbeddedPostgres extends EventEmitter<Events> {
     this.dataDirectory = join(this.directory, 'data');
   }
 
+  /** Of the postmaster, once it takes connections. */
   get pid(): number | null {
-    return this.child?.pid ?? null;
+    return this.isReady ? (this.child?.pid ?? null) : null;
   }
 
   /** Starts the child; with an existing data directory in some 100 ms, else after an initdb. */
@@ -162,6 +164,7 @@ export class EmbeddedPostgres extends EventEmitter<Events> {
     this.write(join(this.dataDirectory, 'postgresql.conf'), postgresSettings(this.socketDirectory));
     this.write(join(this.dataDirectory, 'pg_hba.conf'), HBA);
     this.logLines = [];
+    this.isReady = false;
     const child = this.spawn(
       this.binaries?.postgres ?? '',
       ['-D', this.dataDirectory],
@@ -186,6 +189,7 @@ export class EmbeddedPostgres extends EventEmitter<Events> {
         detail: [outcome.reason, ...this.logLines.slice(-8)].join('\n'),
       });
     }
+    this.isReady = true;
     void ended.then((reason) => this.onDeath(child, reason, started));
   }
 

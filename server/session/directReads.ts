@@ -70,18 +70,20 @@ export class DirectReads {
     const definition = point === null ? undefined : this.definition(point);
     if (definition === undefined || !this.sees(point)) return null;
     const found = known.get(definition)?.get(keyOf(statement, givenTypes));
-    return found?.pid === this.state.services.readModel.pid ? found : null;
+    return found !== undefined && this.holds(found) ? found : null;
+  }
+
+  /** While the read model is down, what the one before it said: the row is the same, and nobody else could tell. */
+  private holds(known: Known): boolean {
+    const { pid } = this.state.services.readModel;
+    return pid === null || known.pid === pid;
   }
 
   /** As `known`, without putting the key together each time. */
   private knownOf(prepared: Prepared, point: PointRead): Known | null {
     const definition = this.definition(point);
     const last = found.get(prepared);
-    if (
-      definition === undefined ||
-      last?.definition !== definition ||
-      last.known.pid !== this.state.services.readModel.pid
-    ) {
+    if (definition === undefined || last?.definition !== definition || !this.holds(last.known)) {
       const { aggregateType, columns } = point;
       // What the client was told is another result; who has that statement, or still knows what it was, has to answer.
       if (columns === null && !hasSameFields(prepared, aggregateType, this.state.engine.schema()))

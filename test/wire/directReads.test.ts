@@ -288,3 +288,21 @@ describe('what changes the meaning is seen', () => {
     raw.close();
   });
 });
+
+it('go on while the read model is down', async () => {
+  const { readModel } = server.server;
+  const raw = await RawClient.ready(server.port, server.token);
+  const named = [m.bind(['many'], { statement: 's' }), m.execute(), m.sync()];
+  await raw.run(m.parse('SELECT version, status FROM patient WHERE aggregate_id = $1', 's'), m.sync());
+  const before = await raw.run(...named);
+  expect(before.at(-2)).toBe('C:SELECT 1');
+  process.kill(readModel.pid ?? 0, 'SIGKILL');
+  let whileDown = 0;
+  for (let i = 0; i < 20_000 && !(whileDown > 0 && readModel.pid !== null); i++) {
+    const isDown = readModel.pid === null;
+    expect(await raw.run(...named)).toEqual(before);
+    if (isDown && readModel.pid === null) whileDown++;
+  }
+  expect(whileDown).toBeGreaterThan(10);
+  raw.close();
+});
