@@ -22,6 +22,7 @@ interface Savepoint {
   readonly name: string;
   readonly events: number;
   readonly bytes: number;
+  readonly portals: ReadonlySet<object>;
 }
 
 function sizeOf({ aggregateId, metadata, payload }: NewEvent): number {
@@ -144,29 +145,34 @@ export class Transaction {
     this.discard();
   }
 
-  savepoint(name: string): void {
-    this.savepoints.push({ name, events: this.events.length, bytes: this.bytes });
+  /** @param portals those that there are by now */
+  savepoint(name: string, portals: ReadonlySet<object>): void {
+    this.savepoints.push({ name, events: this.events.length, bytes: this.bytes, portals });
   }
 
   release(name: string): void {
-    this.savepoints.splice(this.findSavepoint(name));
+    this.savepoints.splice(this.findSavepoint(name).index);
   }
 
-  async rollbackTo(name: string): Promise<void> {
-    const index = this.findSavepoint(name);
-    const kept = this.savepoints[index]?.events ?? 0;
+  /** @returns the portals that there were at the savepoint */
+  async rollbackTo(name: string): Promise<ReadonlySet<object>> {
+    const { index, savepoint } = this.findSavepoint(name);
+    const { events, bytes, portals } = savepoint;
     this.savepoints.splice(index + 1);
-    if (kept === this.events.length) return;
-    this.events.length = kept;
-    this.bytes = this.savepoints[index]?.bytes ?? 0;
+    if (events === this.events.length) return portals;
+    this.events.length = events;
+    this.bytes = bytes;
     this.dropPreview();
-    if (kept > 0) await this.ensurePreview();
+    if (events > 0) await this.ensurePreview();
+    return portals;
   }
 
-  private findSavepoint(name: string): number {
+  private findSavepoint(name: string): { readonly index: number; readonly savepoint: Savepoint } {
     const index = this.savepoints.findLastIndex((savepoint) => savepoint.name === name);
-    if (index < 0) throw new DatabaseError(SqlState.invalidSavepoint, `savepoint "${name}" does not exist`);
-    return index;
+    const savepoint = this.savepoints[index];
+    if (savepoint === undefined)
+      throw new DatabaseError(SqlState.invalidSavepoint, `savepoint "${name}" does not exist`);
+    return { index, savepoint };
   }
 
   private async ensurePreview(): Promise<void> {

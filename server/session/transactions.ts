@@ -121,9 +121,13 @@ async function savepoint(
     );
   const name = statement.name ?? '';
   const relay = await state.relayReady();
-  if (action === 'savepoint') state.transaction.savepoint(name);
+  if (action === 'savepoint') state.transaction.savepoint(name, new Set(state.portals.values()));
   else if (action === 'release') state.transaction.release(name);
-  else await state.transaction.rollbackTo(name);
+  else {
+    const kept = await state.transaction.rollbackTo(name);
+    // Portals made since then are gone, as in PostgreSQL.
+    for (const [portal, made] of state.portals) if (!kept.has(made)) state.portals.delete(portal);
+  }
   state.settings[action](name);
   await relay.run(statement.sql);
   if (action === 'rollbackTo') state.failed = false;

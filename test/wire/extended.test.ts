@@ -231,6 +231,25 @@ describe('binary values', () => {
 });
 
 describe('statements and portals', () => {
+  it('ROLLBACK TO drops the portals made since the savepoint, and keeps those from before', async () => {
+    await raw.run(m.query('BEGIN'));
+    await raw.run(m.parse('SELECT n FROM generate_series(1, 3) n', 's'), m.sync());
+    await raw.run(m.parse(INSERT, 'i'), m.sync());
+    const bind = (portal: string): Buffer => m.bind([], { statement: 's', portal });
+    const bindAppend = (portal: string): Buffer => m.bind([id, 'x'], { statement: 'i', portal });
+    expect(await raw.run(bind('before'), m.execute(1, 'before'), m.sync())).toEqual(['2', 'D:1', 's', 'Z:T']);
+    for (let i = 0; i < 2; i++) {
+      await raw.run(m.query('SAVEPOINT a'));
+      expect(await raw.run(bind('since'), bindAppend('append'), m.sync())).toEqual(['2', '2', 'Z:T']);
+      expect(await raw.run(bind('since'), m.sync())).toEqual(['E:42P03', 'Z:E']);
+      expect(await raw.run(m.query('ROLLBACK TO a'))).toEqual(['C:ROLLBACK', 'Z:T']);
+    }
+    expect(await raw.run(m.execute(0, 'since'), m.sync())).toEqual(['E:34000', 'Z:E']);
+    await raw.run(m.query('ROLLBACK TO a'));
+    expect(await raw.run(m.execute(0, 'before'), m.sync())).toEqual(['D:2', 'D:3', 'C:SELECT 2', 'Z:T']);
+    await raw.run(m.query('COMMIT'));
+  });
+
   it('a portal with a row limit is suspended and goes on', async () => {
     const sql = 'SELECT n FROM generate_series(1, 3) n';
     expect(await raw.run(m.parse(sql), m.bind(), m.execute(2), m.execute(2), m.sync(), m.execute(1))).toEqual(

@@ -1,3 +1,6 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { generate } from 'selfsigned';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { psql, requirePsql } from '../golden/psql.js';
@@ -59,6 +62,22 @@ describe('psql', () => {
       SELECT name FROM patient AS OF VERSION 1 ORDER BY substr(name, 2)::int;\n`;
     const names = Array.from({ length: 250 }, (_, i) => `N${i + 1}`);
     expect((await psql(server, script, ['-A', '-t'])).trim().split('\n')).toEqual([...names, ...names]);
+  });
+
+  it('\\copy from a client file appends by the relation of the event', async () => {
+    const file = join(tmpdir(), `eventful-copy-${process.pid}.csv`);
+    writeFileSync(file, 'aggregate_id,name\nc-1,"Ada, Countess"\nc-2,Grace\n');
+    try {
+      await psql(server, 'CREATE AGGREGATE visitor (name text, EVENT visitor_came);');
+      const columns = 'events.visitor_came (aggregate_id, name)';
+      const said = await psql(server, `\\copy ${columns} from '${file}' with (format csv, header)\n`);
+      expect(said).toBe('COPY 2\n');
+      expect(await psql(server, "SELECT name FROM visitor WHERE aggregate_id = 'c-1'", ['-At'])).toBe(
+        'Ada, Countess\n',
+      );
+    } finally {
+      rmSync(file);
+    }
   });
 
   it('\\copy to a client file and COPY TO STDOUT give the rows', async () => {
