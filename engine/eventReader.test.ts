@@ -16,12 +16,19 @@ const LONG = 1100;
 
 class CountingStore extends MemoryStore {
   lookups = 0;
+  /** Scans that have begun and not ended. */
+  open = 0;
   /** Events of this version are not found in scans. */
   hidden = 0;
 
   override async *batches(range: ScanRange): AsyncIterable<readonly StoredEntry[]> {
-    for await (const batch of super.batches(range))
-      yield batch.filter(({ key }) => key[0] !== Prefix.event || versionOf(key) !== this.hidden);
+    this.open++;
+    try {
+      for await (const batch of super.batches(range))
+        yield batch.filter(({ key }) => key[0] !== Prefix.event || versionOf(key) !== this.hidden);
+    } finally {
+      this.open--;
+    }
   }
 
   override async getMany(keys: readonly Uint8Array[]): Promise<(Buffer | null)[]> {
@@ -97,6 +104,22 @@ test('what is appended meanwhile is left out, and nothing else', async () => {
   expect(engine.committedPosition()).toBeGreaterThan(before);
   const all = await collect(engine.events({ toPosition: before }));
   expect(inOrder(rows)).toEqual(all);
+});
+
+test('who stops reading leaves nothing open', async () => {
+  for await (const batch of engine.events({ anyOrder: true })) {
+    expect(batch.length).toBeGreaterThan(0);
+    expect(store.open).toBe(2);
+    break;
+  }
+  expect(store.open).toBe(0);
+  const stop = new AbortController();
+  const reading = (async () => {
+    for await (const batch of engine.events({ anyOrder: true }, stop.signal))
+      if (batch.length > 0) stop.abort();
+  })();
+  await expect(reading).rejects.toThrow('aborted');
+  expect(store.open).toBe(0);
 });
 
 test('a missing event is told', async () => {

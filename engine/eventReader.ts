@@ -113,10 +113,7 @@ export class EventReader {
     const [, to] = this.span(filter);
     for (const number of numbers) {
       if (number === null || (isInternalTypeNumber(number) && filter.internal !== true)) continue;
-      const gathered = new Gathered();
-      const scan = scanTypeEvents(this.repository, number, to, gathered, signal);
-      while ((await scan.next()).done !== true) yield gathered.take();
-      yield gathered.take();
+      yield* scanTypeEvents(this.repository, number, to, new Gathered(), signal);
     }
   }
 
@@ -148,7 +145,7 @@ export class EventReader {
 }
 
 /** Events as they come. */
-class Gathered implements EventVisitor {
+class Gathered implements EventVisitor<StoredEvent> {
   private events: StoredEvent[] = [];
 
   begin(): void {

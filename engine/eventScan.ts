@@ -14,8 +14,8 @@ const STRETCH_MS = 2;
 /** An aggregate with more events is read by itself, so that they are not in memory all at once. */
 const TOGETHER_MAX = 1000;
 
-/** Takes what is read. */
-export interface EventVisitor {
+/** Gathers what is read. */
+export interface EventVisitor<Row> {
   /** An aggregate begins. */
   begin(head: Head): void;
   /** Its next event, in the order of versions. */
@@ -24,21 +24,22 @@ export interface EventVisitor {
   end(head: Head): void;
   /** Enough is gathered to be handed over. */
   readonly isFull: boolean;
+  /** What was gathered since the last time. */
+  take(): Row[];
 }
 
 /**
- * The events of a type at positions up to `through`, which is committed. Yields whenever the visitor is full, so that it
- * can be emptied.
+ * What a visitor gathers of the events of a type at positions up to `through`, which is committed.
  * @param typeNumber the type's number in keys
  * @throws DatabaseError XX001 when an event is missing
  */
-export async function* scanTypeEvents(
+export async function* scanTypeEvents<Row>(
   repository: Repository,
   typeNumber: number,
   through: number,
-  visitor: EventVisitor,
+  visitor: EventVisitor<Row>,
   signal?: AbortSignal,
-): AsyncGenerator<void> {
+): AsyncGenerator<Row[]> {
   const prefix = typePrefix(typeNumber);
   // Sees what is stored by now; what is appended meanwhile stands behind `through`.
   const stored = new AggregateCursor(repository.store, prefixRange(Prefix.event, prefix));
@@ -52,7 +53,7 @@ export async function* scanTypeEvents(
           for await (const event of repository.scanEvents(head, 1, head.version)) {
             signal?.throwIfAborted();
             if (!own.add(event)) break;
-            if (visitor.isFull) yield;
+            if (visitor.isFull) yield visitor.take();
           }
         } else await readTogether(repository, head, stored, own);
         own.end();
@@ -60,9 +61,11 @@ export async function* scanTypeEvents(
           await othersTurn();
           since = performance.now();
         }
-        if (visitor.isFull) yield;
+        if (visitor.isFull) yield visitor.take();
       }
     }
+    const rest = visitor.take();
+    if (rest.length > 0) yield rest;
   } finally {
     await stored.close();
   }
@@ -88,7 +91,7 @@ class OwnEvents {
   constructor(
     private readonly head: Head,
     private readonly through: number,
-    private readonly visitor: EventVisitor,
+    private readonly visitor: EventVisitor<unknown>,
   ) {
     visitor.begin(head);
   }

@@ -31,11 +31,8 @@ export class Versions {
   async *all(type: string, through: bigint, signal?: AbortSignal): AsyncGenerator<VersionRow[]> {
     const number = this.loop.state.catalogue.typeNumber(type);
     if (number === null) return;
-    const fold = new VersionFold(Number(through));
-    const scan = scanTypeEvents(this.repository, number, Number(through), fold, signal);
-    while ((await scan.next()).done !== true) yield fold.take();
-    const rest = fold.take();
-    if (rest.length > 0) yield rest;
+    const last = Number(through);
+    yield* scanTypeEvents(this.repository, number, last, new VersionFold(last), signal);
   }
 
   /**
@@ -63,7 +60,7 @@ export class Versions {
 }
 
 /** Folds the events, each version becoming a row once it is known what replaced it. */
-class VersionFold implements EventVisitor {
+class VersionFold implements EventVisitor<VersionRow> {
   private state: PlainState | null = null;
   private rows: VersionRow[] = [];
 
