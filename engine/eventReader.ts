@@ -113,7 +113,7 @@ export class EventReader {
     const [, to] = this.span(filter);
     for (const number of numbers) {
       if (number === null || (isInternalTypeNumber(number) && filter.internal !== true)) continue;
-      yield* scanTypeEvents(this.repository, number, to, new Gathered(), signal);
+      yield* scanTypeEvents(this.repository, number, to, GATHERED, signal);
     }
   }
 
@@ -145,31 +145,7 @@ export class EventReader {
 }
 
 /** Events as they come. */
-class Gathered implements EventVisitor<StoredEvent> {
-  private events: StoredEvent[] = [];
-
-  begin(): void {
-    return;
-  }
-
-  end(): void {
-    return;
-  }
-
-  add(event: StoredEvent): void {
-    this.events.push(event);
-  }
-
-  get isFull(): boolean {
-    return this.events.length >= BATCH;
-  }
-
-  take(): StoredEvent[] {
-    const { events } = this;
-    this.events = [];
-    return events;
-  }
-}
+const GATHERED: EventVisitor<StoredEvent> = { batch: BATCH, add: (event, rows) => void rows.push(event) };
 
 function matches(event: StoredEvent, filter: EventFilter): boolean {
   if (filter.internal !== true && isInternalType(event.type)) return false;

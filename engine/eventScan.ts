@@ -14,22 +14,20 @@ const STRETCH_MS = 2;
 /** An aggregate with more events is read by itself, so that they are not in memory all at once. */
 const TOGETHER_MAX = 1000;
 
-/** Gathers what is read. */
+/** Makes rows of what is read. */
 export interface EventVisitor<Row> {
+  /** So many rows are handed over at a time. */
+  readonly batch: number;
   /** An aggregate begins. */
-  begin(head: Head): void;
+  begin?(head: Head): void;
   /** Its next event, in the order of versions. */
-  add(event: StoredEvent): void;
+  add(event: StoredEvent, rows: Row[]): void;
   /** That was its last one at or before the position. */
-  end(head: Head): void;
-  /** Enough is gathered to be handed over. */
-  readonly isFull: boolean;
-  /** What was gathered since the last time. */
-  take(): Row[];
+  end?(head: Head, rows: Row[]): void;
 }
 
 /**
- * What a visitor gathers of the events of a type at positions up to `through`, which is committed.
+ * What a visitor makes of the events of a type at positions up to `through`, which is committed.
  * @param typeNumber the type's number in keys
  * @throws DatabaseError XX001 when an event is missing
  */
@@ -43,17 +41,18 @@ export async function* scanTypeEvents<Row>(
   const prefix = typePrefix(typeNumber);
   // Sees what is stored by now; what is appended meanwhile stands behind `through`.
   const stored = new AggregateCursor(repository.store, prefixRange(Prefix.event, prefix));
+  let rows: Row[] = [];
   let since = performance.now();
   try {
     for await (const heads of repository.scans.heads(prefix)) {
       for (const head of heads) {
         signal?.throwIfAborted();
-        const own = new OwnEvents(head, through, visitor);
+        const own = new OwnEvents(head, through, visitor, rows);
         if (head.version > TOGETHER_MAX) {
           for await (const event of repository.scanEvents(head, 1, head.version)) {
             signal?.throwIfAborted();
             if (!own.add(event)) break;
-            if (visitor.isFull) yield visitor.take();
+            if (rows.length >= visitor.batch) yield rows.splice(0);
           }
         } else await readTogether(repository, head, stored, own);
         own.end();
@@ -61,11 +60,12 @@ export async function* scanTypeEvents<Row>(
           await othersTurn();
           since = performance.now();
         }
-        if (visitor.isFull) yield visitor.take();
+        if (rows.length < visitor.batch) continue;
+        yield rows;
+        rows = [];
       }
     }
-    const rest = visitor.take();
-    if (rest.length > 0) yield rest;
+    if (rows.length > 0) yield rows;
   } finally {
     await stored.close();
   }
@@ -75,7 +75,7 @@ async function readTogether(
   repository: Repository,
   head: Head,
   stored: AggregateCursor,
-  own: OwnEvents,
+  own: OwnEvents<unknown>,
 ): Promise<void> {
   const add = ({ key, value }: StoredEntry): boolean => own.add(repository.openEventWith(head, key, value));
   for (let entry = stored.nextOf(head.agg); entry !== undefined; entry = stored.nextOf(head.agg))
@@ -85,15 +85,16 @@ async function readTogether(
 }
 
 /** One aggregate's events, of which none may be missing. */
-class OwnEvents {
+class OwnEvents<Row> {
   private version = 0;
 
   constructor(
     private readonly head: Head,
     private readonly through: number,
-    private readonly visitor: EventVisitor<unknown>,
+    private readonly visitor: EventVisitor<Row>,
+    private readonly rows: Row[],
   ) {
-    visitor.begin(head);
+    visitor.begin?.(head);
   }
 
   /** False for an event beyond the last position: it tells only that there are no more. */
@@ -101,14 +102,14 @@ class OwnEvents {
     if (event.position > this.through) return false;
     if (event.version !== this.version + 1) throw this.missing();
     this.version++;
-    this.visitor.add(event);
+    this.visitor.add(event, this.rows);
     return true;
   }
 
   end(): void {
     const { head } = this;
     if (this.version < head.version && head.position <= this.through) throw this.missing();
-    this.visitor.end(head);
+    this.visitor.end?.(head, this.rows);
   }
 
   private missing(): DatabaseError {

@@ -31,8 +31,7 @@ export class Versions {
   async *all(type: string, through: bigint, signal?: AbortSignal): AsyncGenerator<VersionRow[]> {
     const number = this.loop.state.catalogue.typeNumber(type);
     if (number === null) return;
-    const last = Number(through);
-    yield* scanTypeEvents(this.repository, number, last, new VersionFold(last), signal);
+    yield* scanTypeEvents(this.repository, number, Number(through), new VersionFold(), signal);
   }
 
   /**
@@ -61,37 +60,25 @@ export class Versions {
 
 /** Folds the events, each version becoming a row once it is known what replaced it. */
 class VersionFold implements EventVisitor<VersionRow> {
+  readonly batch = ROWS;
   private state: PlainState | null = null;
-  private rows: VersionRow[] = [];
-
-  constructor(private readonly last: number) {}
 
   begin(head: Head): void {
     this.state = stateBefore(head);
   }
 
-  add(event: StoredEvent): void {
+  add(event: StoredEvent, rows: VersionRow[]): void {
     const { state } = this;
     if (state === null) return;
-    if (state.version > 0) this.rows.push({ ...toStateRow(state), until: BigInt(event.position) });
+    if (state.version > 0) rows.push({ ...toStateRow(state), until: BigInt(event.position) });
     this.state = foldEvent(state, event);
   }
 
-  end(head: Head): void {
+  end(head: Head, rows: VersionRow[]): void {
     const { state } = this;
-    if (state === null || state.version === 0 || state.position > this.last) return;
+    if (state === null || state.version === 0) return;
     // The newest state may say more than its events (archived).
     const newest = state.version === head.version ? head : state;
-    this.rows.push({ ...toStateRow(newest), until: null });
-  }
-
-  get isFull(): boolean {
-    return this.rows.length >= ROWS;
-  }
-
-  take(): VersionRow[] {
-    const { rows } = this;
-    this.rows = [];
-    return rows;
+    rows.push({ ...toStateRow(newest), until: null });
   }
 }
