@@ -9,8 +9,7 @@ import { isOurs } from './files.js';
 import { optionsOf, type GlobalOptions } from './options.js';
 import { runningServer } from './pidfile.js';
 import { CommandError, say, UsageError } from './report.js';
-import { readModelParent } from './serve.js';
-import { readSettings } from './settings.js';
+import { readModelParent, readSettings } from './settings.js';
 
 interface DestroyOptions extends GlobalOptions {
   readonly yes?: boolean;

@@ -7,7 +7,13 @@ import { defaultSessionThreads } from '../server/sessionThreads.js';
 import { readTlsPair } from './certificate.js';
 import type { Endpoint } from './connect.js';
 import { removePidfile, writePidfile } from './pidfile.js';
-import { DEFAULT_SETTINGS, readSettings, resolveSetting, type Settings } from './settings.js';
+import {
+  DEFAULT_SETTINGS,
+  readModelParent,
+  readSettings,
+  resolveSetting,
+  type Settings,
+} from './settings.js';
 
 /** A Unix socket's path may have 103 bytes on macOS, 107 on Linux; the server takes 100. */
 const SOCKET_PATH_MAX = 100;
@@ -30,11 +36,6 @@ export function socketDirectory(dataDir: string, settings: Settings): string | n
   const given = settings.socketDirectory ?? dataDir;
   const directory = isAbsolute(given) ? given : join(dataDir, given);
   return Buffer.byteLength(join(directory, '.s.PGSQL.65535')) > SOCKET_PATH_MAX ? null : directory;
-}
-
-/** The directory that holds the read model's; undefined: memory. */
-export function readModelParent(dataDir: string, { readModelDirectory }: Settings): string | undefined {
-  return readModelDirectory === null ? undefined : resolveSetting(dataDir, readModelDirectory);
 }
 
 /** The certificate clients must be given to know the server: the one `config` made. */

@@ -172,6 +172,11 @@ export function resolveSetting(dataDirectory: string, path: string): string {
   return isAbsolute(path) ? path : join(dataDirectory, path);
 }
 
+/** The directory that holds the read model's; undefined: memory. */
+export function readModelParent(dataDirectory: string, { readModelDirectory }: Settings): string | undefined {
+  return readModelDirectory === null ? undefined : resolveSetting(dataDirectory, readModelDirectory);
+}
+
 /**
  * Reads settings from TOML; what is not set has its default.
  * @throws CommandError for malformed TOML, an unknown setting, or a value that is not allowed

@@ -9,8 +9,8 @@ import { optionsOf, parseDirectory, parsePort, parseSessionThreads, type GlobalO
 import { runningServer } from './pidfile.js';
 import { CommandError, say } from './report.js';
 import { keyOptions, requireKeys, type KeyOptions } from './secrets.js';
-import { readModelParent, serve, type Ready, type ServeOptions } from './serve.js';
-import { LOG_LEVELS, readSettings, type Settings } from './settings.js';
+import { serve, type Ready, type ServeOptions } from './serve.js';
+import { LOG_LEVELS, readModelParent, readSettings, type Settings } from './settings.js';
 
 export interface StartOptions extends KeyOptions, GlobalOptions {
   readonly port?: number;
@@ -83,19 +83,21 @@ async function start(options: StartOptions): Promise<void> {
   requireStopped(options.dataDir);
   const keys = requireKeys(options);
   if (options.daemon === true) return startInBackground(options, keys);
-  await serve(await serveOptions(options, keys), (ready) => {
+  if (options.rebuildReadModel === true) await loseReadModel(options, keys);
+  await serve(serveOptions(options, keys), (ready) => {
     printReady(ready, options.dataDir);
     say('Ctrl-C stops the server.');
   });
 }
 
-async function serveOptions(options: StartOptions, keys: StoreKeys): Promise<ServeOptions> {
+/** The server then makes it anew, as after any loss of it. With a wrong key nothing is removed. */
+async function loseReadModel({ dataDir }: StartOptions, keys: StoreKeys): Promise<void> {
+  openKeyring(dataDir, keys);
+  await removeReadModel(storeIdOf(dataDir), readModelParent(dataDir, readSettings(dataDir)));
+}
+
+function serveOptions(options: StartOptions, keys: StoreKeys): ServeOptions {
   const settings = effectiveSettings(options);
-  // With a wrong key nothing is removed.
-  if (options.rebuildReadModel === true) {
-    openKeyring(options.dataDir, keys);
-    await removeReadModel(storeIdOf(options.dataDir), readModelParent(options.dataDir, settings));
-  }
   const log = destination({ fd: 2, sync: true });
   // Full, or closed by whoever read it: a server goes on without its log.
   log.on('error', () => undefined);
@@ -122,7 +124,9 @@ export async function startInBackground(options: StartOptions, keys: StoreKeys):
 async function runDaemonChild(options: StartOptions): Promise<void> {
   try {
     requireStopped(options.dataDir);
-    await serve(await serveOptions(options, await receiveKeys()), answerReady);
+    const keys = await receiveKeys();
+    if (options.rebuildReadModel === true) await loseReadModel(options, keys);
+    await serve(serveOptions(options, keys), answerReady);
   } catch (error) {
     await answerFailed(error);
     throw error;
