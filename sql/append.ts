@@ -6,7 +6,7 @@ import { parseClauses } from './appendClauses.js';
 import type { AppendClauses } from './appendClauses.js';
 import { appendColumns } from './appendColumns.js';
 import { findAsOf } from './asOf.js';
-import { unwrap } from './ast.js';
+import { holdsStar, unwrap } from './ast.js';
 import { requireAggregate } from './catalogue.js';
 import type { Catalogue } from './catalogue.js';
 import { lexStatements } from './lexer.js';
@@ -207,9 +207,7 @@ function missing(text: SqlText, column: Column | undefined): never {
 export function visibleWidth(select: SelectStmt): number | undefined {
   const targets = (select.targetList ?? []).map((target) => unwrap(target, 'ResTarget'));
   if (select.op !== 'SETOP_NONE' || select.targetList === undefined) return undefined;
-  // `x.*` and `(x).*` stand for any number of columns.
-  const star = targets.some((target) => JSON.stringify(target?.val ?? null).includes('"A_Star"'));
-  return star ? undefined : targets.length;
+  return targets.some((target) => holdsStar(target?.val)) ? undefined : targets.length;
 }
 
 function checkWidth(text: SqlText, select: SelectStmt, columns: readonly Column[]): void {

@@ -20,6 +20,11 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null;
 }
 
+/** Whether `*` or `x.*`, any number of columns, stands somewhere in it. */
+export function holdsStar(node: unknown): boolean {
+  return JSON.stringify(node ?? null).includes('"A_Star"');
+}
+
 /** The texts of a list of String nodes; null where another kind stands among them. */
 export function strings(nodes: readonly Node[] | undefined): string[] | null {
   const texts: string[] = [];

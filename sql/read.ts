@@ -1,7 +1,7 @@
 import type { Node } from 'libpg-query';
 import { findAsOf } from './asOf.js';
 import type { AsOfText } from './asOf.js';
-import { unwrap } from './ast.js';
+import { holdsStar, unwrap } from './ast.js';
 import type { Catalogue } from './catalogue.js';
 import { ColumnUses } from './columnUse.js';
 import { explainOptions } from './explainOptions.js';
@@ -61,7 +61,7 @@ export function readStatement(parsed: ParsedText, catalogue: Catalogue): ReadSta
     offset: text.offset,
     engineRelations: withUse(analysis.engineRelations, node).sort(byStart),
     stateReferences: analysis.stateReferences.sort(byStart),
-    hasStar: analysis.stateReferences.length > 0 && JSON.stringify(node).includes('"A_Star"'),
+    hasStar: analysis.stateReferences.length > 0 && holdsStar(node),
     explain: explainOf(node),
     ...parameters(parsed),
     point: form === 'select' ? pointRead(node, catalogue, asOf) : null,
